@@ -1,4 +1,5 @@
 // The largest calls of the scripts of logs and producers.
+import { unrestricted } from '../../src/core/actor.ts';
 import type { BatchToAppend } from '../../src/store/log/logs.ts';
 import { range, type ScriptCase, type ScriptSite } from './site.ts';
 
@@ -113,12 +114,12 @@ export function logCases({ store }: ScriptSite): ScriptCase[] {
       prepare: async () => {
         if ((await producers.claimDue(1e12, 1)).total < 10_000) {
           for (let i = 0; i < 10_000; i += 500) {
-            await Promise.all(range(500, (j) => producers.register(`p${i + j}`)));
+            await Promise.all(range(500, (j) => producers.register(`p${i + j}`, unrestricted)));
           }
         }
       },
       run: async () => {
-        await producers.register('one more');
+        await producers.register('one more', unrestricted);
         await producers.claimDue(1e12, 1000);
       },
     },

@@ -1,6 +1,7 @@
 // The largest calls of the scripts of nodes and sessions.
+import { unrestricted } from '../../src/core/actor.ts';
 import type { Namespace, Op } from '../../src/store/tree/namespace.ts';
-import type { SessionCredential } from '../../src/store/tree/sessions.ts';
+import { brokerCredential, type SessionCredential } from '../../src/store/tree/sessions.ts';
 import { range, type ScriptCase, type ScriptSite } from './site.ts';
 
 const most = 10_000;
@@ -37,8 +38,9 @@ export function treeCases({ store }: ScriptSite): ScriptCase[] {
       400,
     );
   };
-  const owner = async (): Promise<SessionCredential> => ({ id: (await sessions.create(600_000)).id, secretHash: '' });
-  let session: SessionCredential = { id: '', secretHash: '' };
+  const owner = async (): Promise<SessionCredential> =>
+    brokerCredential((await sessions.create(600_000, unrestricted)).id);
+  let session: SessionCredential = brokerCredential('');
   const ephemerals = async (count: number, name?: (i: number) => string) => {
     session = await owner();
     await filled(count, name, { mode: 'ephemeral', session });
@@ -226,7 +228,7 @@ export function treeCases({ store }: ScriptSite): ScriptCase[] {
       prepare: async () => {
         await fresh();
         for (let i = 0; i < 200; i++) {
-          const one: SessionCredential = { id: (await sessions.create(1000)).id, secretHash: '' };
+          const one: SessionCredential = brokerCredential((await sessions.create(1000, unrestricted)).id);
           await namespace.write(
             range(50, (j): Op => ({ op: 'create', path: `${m()}/n${i}-${j}`, mode: 'ephemeral', session: one })),
           );

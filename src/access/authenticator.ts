@@ -18,6 +18,12 @@ export interface Caller {
   readonly rights: Rights;
 }
 
+/** Whose things a caller may use: those of this identity; undefined = those of all. */
+export function actsAs({ identity, rights }: Caller): string | undefined {
+  // No identity has this name, so an anonymous client has no things.
+  return rights.isAdmin ? undefined : (identity ?? '*');
+}
+
 /** What a request proves its identity with. */
 export interface Credentials {
   /** The header Authorization. */

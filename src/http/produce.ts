@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import type { FastifyRequest } from 'fastify';
 import { producerStamp } from '../../schemas/producers.ts';
 import type { Acks, ProduceRequest } from '../broker/log/log-writer.ts';
+import type { Actor } from '../core/actor.ts';
 import { describeIssues, parseOptions } from '../core/issues.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
 import {
@@ -85,7 +86,7 @@ export async function readProduceRequest(
     records,
     rest: { producer },
   } = await inSteps(parseRecordsInSteps(body));
-  return { ...head, records, deduplicationKey: withProducer(head.deduplicationKey, producer) };
+  return { ...head, records, deduplicationKey: withProducer(request, head.deduplicationKey, producer) };
 }
 
 const choices =
@@ -122,19 +123,24 @@ function deduplicationKeyOf(request: FastifyRequest): DeduplicationKey | undefin
   if (!match) {
     throw new ServiceError('BAD_REQUEST', 'Weir-Producer must be <id>:<epoch>:<sequence>, such as dGhlIGlk:0:17.');
   }
-  return withProducer(key, { id: match[1], epoch: Number(match[2]), sequence: Number(match[3]) });
+  return withProducer(request, key, { id: match[1], epoch: Number(match[2]), sequence: Number(match[3]) });
 }
 
 /**
  * Adds a producer that the request names to what identified it so far.
+ * @param actor who sends it
  * @param producer not validated yet; undefined = none is named
  * @throws ServiceError BAD_REQUEST if it is malformed, or the request is identified already
  */
-function withProducer(key: DeduplicationKey | undefined, producer: unknown): DeduplicationKey | undefined {
+function withProducer(
+  { actsAs }: Pick<Actor, 'actsAs'>,
+  key: DeduplicationKey | undefined,
+  producer: unknown,
+): DeduplicationKey | undefined {
   if (producer === undefined) return key;
   const parsed = producerStamp.safeParse(producer, parseOptions);
   if (!parsed.success) throw new ServiceError('BAD_REQUEST', describeIssues(parsed.error, 'producer'));
-  if (!key) return { kind: 'producer', ...parsed.data };
+  if (!key) return { kind: 'producer', ...parsed.data, actsAs };
   throw new ServiceError(
     'BAD_REQUEST',
     key.kind === 'producer'

@@ -3,6 +3,7 @@
 // client without allowance may use the capacity only for sessions and members that are known to be alive.
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import type { Actor } from '../core/actor.ts';
 import { hasCode } from '../core/service-error.ts';
 import { type Permit, runWithPermit, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
 
@@ -117,13 +118,21 @@ export class ReservedCapacity {
   }
 }
 
-/** The name under which a session is remembered here; memberHolder() gives that of a member. */
-export function sessionHolder(handle: string): string {
-  return `session ${handle}`;
+/**
+ * The name under which a session is remembered here, for who may use it: one identity that knows the handle of another does not make it
+ * unknown. memberHolder() gives that of a member.
+ */
+export function sessionHolder(handle: string, { actsAs }: Pick<Actor, 'actsAs'>): string {
+  return JSON.stringify(['session', handle, actsAs]);
 }
 
-export function memberHolder(group: string, member: string, secret: unknown): string {
-  return JSON.stringify(['member', group, member, secret]);
+export function memberHolder(
+  group: string,
+  member: string,
+  secret: unknown,
+  { actsAs }: Pick<Actor, 'actsAs'>,
+): string {
+  return JSON.stringify(['member', group, member, secret, actsAs]);
 }
 
 /** Handles and member secrets are secrets: only their digests are stored. */

@@ -48,7 +48,7 @@ async function installWaitingSessions(app: FastifyInstance, { sessions }: { sess
     sessions.renew(session).then(
       () => done(null, payload),
       (error: unknown) => {
-        if (!hasCode(error, 'SESSION_EXPIRED')) return done(null, payload);
+        if (!hasCode(error, 'SESSION_EXPIRED') && !hasCode(error, 'FORBIDDEN')) return done(null, payload);
         for (const name of ['etag', 'weir-stat', 'content-length', 'retry-after']) reply.removeHeader(name);
         // Not by the error handler: it has already run if the response is a problem, such as NO_NODE.
         const problem = expired();
@@ -81,7 +81,7 @@ export function renewWhileStreaming(
   const keeper = new SessionRenewer(sessions, session, { isAlive }, () => onExpired(expired()));
   raw.socket.setKeepAlive(true, tcpKeepAliveMs);
   keeper.start().catch((error: unknown) => {
-    if (hasCode(error, 'SESSION_EXPIRED')) onExpired(expired());
+    if (hasCode(error, 'SESSION_EXPIRED') || hasCode(error, 'FORBIDDEN')) onExpired(expired());
   });
   return () => keeper.stop();
 }

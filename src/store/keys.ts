@@ -36,7 +36,8 @@ export function coordinationKeys(prefix: string) {
     /** Sorted set: session ids by deadline, ms. */
     sessions: `${base}sessions`,
     /**
-     * Hash by session id: `secret_hash`, `ttl_ms`, `created_at`; `label`, if its creator gave it one. The session exists as long as this key. If it was attached to a
+     * Hash by session id: `secret_hash`, `ttl_ms`, `created_at`; `label`, if its creator gave it one; with access control `identity`,
+     * to which it belongs (lua/lib/session.lua). The session exists as long as this key. If it was attached to a
      * connection also `connection_epoch`; and if it has written with a sequence `last_seq`, `results`, `results:<number>` and
      * `result:<sequence>`, the results of its last writes (lua/lib/sequences.lua).
      */
@@ -74,7 +75,7 @@ export function coordinationKeys(prefix: string) {
     producers: `${base}producers`,
     /** Hash: name of a producer → its id. */
     producerNames: `${base}producer-names`,
-    /** Hash by producer id: `name`, `epoch` (the newest). */
+    /** Hash by producer id: `name`, `epoch` (the newest); with access control `identity`, to which it belongs. */
     producer: (id: string) => `${base}producer:${id}`,
     /** Set by producer id: the logs that may have the producer, each as `<topicId>:<partition>`. */
     producerLogs: (id: string) => `${base}producer-logs:${id}`,

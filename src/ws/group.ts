@@ -136,7 +136,7 @@ class GroupSocket {
     if (this.#closed.signal.aborted) return;
     try {
       for (const topic of query.topics ?? []) this.#request.require('read', 'topics', topic);
-      const join = joinOf(query, broker.config.sessionMinTtlMs, this.#request.ip);
+      const join = joinOf(query, this.#request, broker.config.sessionMinTtlMs, this.#request.ip);
       const stream = await broker.groupStreams.open(params.group, join, this.#sink());
       this.#stream = stream;
       this.#send({ type: 'joined', ...stream.response });

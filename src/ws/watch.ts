@@ -24,7 +24,11 @@ interface Options {
   sockets: Sockets;
   limit: WatchLimit;
   /** Runs a session renewal in the capacity that is reserved for these. */
-  keepSession<T>(clientKey: string, handle: string, work: () => Promise<T>): Promise<T>;
+  keepSession<T>(
+    client: Pick<FastifyRequest, 'clientKey' | 'actsAs'>,
+    handle: string,
+    work: () => Promise<T>,
+  ): Promise<T>;
 }
 
 export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
@@ -62,16 +66,15 @@ interface Parts extends Options {
 
 class WatchSocket {
   readonly #parts: Parts;
-  readonly #clientKey: string;
+  readonly #request: FastifyRequest;
   readonly #socket: Socket;
   readonly #watches: SocketWatches<string>;
   readonly #sessions = new Map<string, SessionRenewer>();
 
   constructor(ws: WebSocket, request: FastifyRequest, parts: Parts) {
     const { broker, sockets, limit, bookmarks } = parts;
-    const { clientKey } = request;
     this.#parts = parts;
-    this.#clientKey = clientKey;
+    this.#request = request;
     // Before accept(), which closes the socket at once if the broker is stopping.
     bookmarks.add(this);
     this.#socket = sockets.accept(ws, request, {
@@ -120,7 +123,7 @@ class WatchSocket {
   }
 
   async #renewSession(handle: string): Promise<void> {
-    const session = parseHandle(handle);
+    const session = parseHandle(handle, this.#request);
     const { id } = session;
     const { sessions } = this.#parts.broker.store;
     if (!this.#sessions.has(id) && this.#sessions.size >= sessionsPerSocketMax) {
@@ -135,7 +138,7 @@ class WatchSocket {
     };
     const renewer = new SessionRenewer(sessions, session, { probe: () => this.#socket.ping() }, expired);
     try {
-      const { expiresAt } = await this.#parts.keepSession(this.#clientKey, handle, () => renewer.start());
+      const { expiresAt } = await this.#parts.keepSession(this.#request, handle, () => renewer.start());
       // An earlier renewer of the same session is stopped: one is enough.
       this.#sessions.get(id)?.stop();
       this.#sessions.set(id, renewer);

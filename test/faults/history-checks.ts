@@ -1,8 +1,10 @@
 // Invariants of the history and the state of any cluster after any faults: one controller per epoch, fenced writes, unique
 // sequential names, and ephemeral nodes that belong to sessions.
+
 import { hasCode } from '../../src/core/service-error.ts';
 import type { Store } from '../../src/store/store.ts';
 import type { Transaction } from '../../src/store/tree/node-codec.ts';
+import { brokerCredential } from '../../src/store/tree/sessions.ts';
 
 interface PartitionNode {
   leader: number;
@@ -77,7 +79,7 @@ export async function ephemeralProblems(store: Store, path = '/'): Promise<strin
     const problems: string[] = [];
     const owner = (await namespace.stat(path)).stat.ephemeralOwner;
     if (owner !== null) {
-      const known = await sessions.get({ id: owner, secretHash: '' }).catch((error: unknown) => {
+      const known = await sessions.get(brokerCredential(owner)).catch((error: unknown) => {
         if (!hasCode(error, 'SESSION_EXPIRED')) throw error;
         return undefined;
       });

@@ -6,9 +6,10 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { createMetrics } from '../../src/broker/metrics.ts';
 import { createSessionReaper } from '../../src/broker/sessions/session-reaper.ts';
+import { unrestricted } from '../../src/core/actor.ts';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { Store } from '../../src/store/store.ts';
-import type { ReapResult, SessionLease } from '../../src/store/tree/sessions.ts';
+import { brokerCredential, type ReapResult, type SessionLease } from '../../src/store/tree/sessions.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, testConfig } from '../helpers/server.ts';
 
@@ -71,9 +72,9 @@ async function many<T>(times: number, run: (n: number) => Promise<T>): Promise<T
 
 /** Creates a session with ephemeral nodes of its own. */
 async function createWithNodes(store: Store, ttlMs: number, nodes: number): Promise<SessionLease> {
-  const lease = await store.sessions.create(ttlMs);
+  const lease = await store.sessions.create(ttlMs, unrestricted);
   for (let n = 0; n < nodes; n += 1) {
-    const session = { id: lease.id, secretHash: '' };
+    const session = brokerCredential(lease.id);
     await store.namespace.writeOne({ op: 'create', path: `/s-${lease.id}-${n}`, mode: 'ephemeral', session });
   }
   return lease;
@@ -122,7 +123,7 @@ t.test(`two brokers end 200 sessions among ${idleSessions} idle ones, each in ti
   const looks: Look[] = [];
   const one = await startStore(t, socketPath, looks);
   const two = await startStore(t, socketPath, looks);
-  const idle = await many(idleSessions, () => one.sessions.create(3_600_000));
+  const idle = await many(idleSessions, () => one.sessions.create(3_600_000, unrestricted));
   for (const store of [one, two]) startReaper(t, store);
   await eventually(() => looks.length > 0, 'the first call, which extends all sessions');
   const short = await many(200, (n) => createWithNodes(two, 500 + n * 5, 1));
@@ -131,7 +132,7 @@ t.test(`two brokers end 200 sessions among ${idleSessions} idle ones, each in ti
   t.comment(distribution(short, looks));
   const alive = await many(idle.length, async (n) => {
     const { id } = idle[n]!;
-    return (await one.sessions.get({ id, secretHash: '' })).id === id;
+    return (await one.sessions.get(brokerCredential(id))).id === id;
   });
   t.equal(alive.filter((lives) => lives).length, idleSessions, 'the idle sessions are alive');
 
@@ -186,7 +187,7 @@ t.test('after an outage thousands of overdue sessions are extended in a few call
   await store.sessions.reap(outageMs);
   looks.length = 0;
   const ttlMs = 2000;
-  const leases = await many(5000, () => store.sessions.create(ttlMs));
+  const leases = await many(5000, () => store.sessions.create(ttlMs, unrestricted));
   const last = Math.max(...leases.map(({ expiresAt }) => expiresAt));
   await eventually(async () => (await clock(store)) > last, 'all sessions are overdue, and no reaper has run');
   while ((await store.sessions.reap(outageMs)).more);

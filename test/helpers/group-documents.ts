@@ -1,4 +1,5 @@
 // Shared by tests of group documents: views of topics, and join requests.
+import { unrestricted } from '../../src/core/actor.ts';
 import type { SubscribedTopic, Subscription } from '../../src/core/groups/group-document.ts';
 import type { JoinRequest } from '../../src/core/groups/group-state.ts';
 import type { TopicsView } from '../../src/core/groups/group-topics.ts';
@@ -24,6 +25,7 @@ export function request(memberId: string, subscription: Subscription, more: Part
     sessionTimeoutMs: 45_000,
     rebalanceTimeoutMs: 300_000,
     reset: 'latest',
+    actor: unrestricted,
     ...more,
   };
 }

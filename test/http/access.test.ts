@@ -387,13 +387,6 @@ t.test('the same Idempotency-Key of another identity is another key', async (t) 
   t.equal((await billing('POST', '/v1/sessions', {}, key)).body.session, mine.body.session, 'a repeat gets the same');
 });
 
-t.test('only an admin ends a session by its public id', async (t) => {
-  const { admin, billing } = await start(t);
-  const { id } = (await billing('POST', '/v1/sessions', {})).body;
-  t.equal((await billing('DELETE', `/v1/sessions/${id}?force=true`)).status, 403);
-  t.equal((await admin('DELETE', `/v1/sessions/${id}?force=true`)).status, 204);
-});
-
 t.test('identities behind one address have limits of their own', async (t) => {
   const { server, policy } = await start(t);
   const small = await startTestServer(t, { accessFile: policy.file, addressShare: 0.5 }, server.target, {

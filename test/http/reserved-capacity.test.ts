@@ -1,5 +1,7 @@
 // Which requests may use the capacity that is reserved for renewals and heartbeats.
+
 import t from 'tap';
+import { unrestricted } from '../../src/core/actor.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { ReservedCapacity, sessionHolder } from '../../src/http/reserved-capacity.ts';
 import { eventually } from '../../testbed/scope.ts';
@@ -19,7 +21,7 @@ const ended = async () => {
 
 t.test('a client that sends unknown handles may use it only for handles that are known to be alive', async (t) => {
   const reserved = new ReservedCapacity(options);
-  const good = sessionHolder('good');
+  const good = sessionHolder('good', unrestricted);
   t.ok(reserved.mayUse('a', good));
   await reserved.keep('a', good, async () => undefined);
   for (let n = 0; n < 3; n += 1) {

@@ -1,11 +1,14 @@
 // Random histories against the model: every response, stat and child list must match it. fast-check shrinks a failing
 // history to a short one.
+
 import fc from 'fast-check';
 import { pino } from 'pino';
 import t from 'tap';
+import { unrestricted } from '../../src/core/actor.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { Store } from '../../src/store/store.ts';
 import type { Op } from '../../src/store/tree/namespace.ts';
+import { brokerCredential } from '../../src/store/tree/sessions.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { TreeModel } from './tree-model.ts';
 
@@ -91,7 +94,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 function operation(root: string, step: StepOp, sessions: string[]): Op {
   const at = root + step.path;
-  const session = step.session === undefined ? undefined : { id: sessions[step.session]!, secretHash: '' };
+  const session = step.session === undefined ? undefined : brokerCredential(sessions[step.session]!);
   const version = step.version;
   switch (step.op) {
     case 'create':
@@ -129,7 +132,7 @@ t.test(`${runs} random histories end as the model says, step by step`, { timeout
       await store.namespace.writeOne({ op: 'create', path: root });
       const model = new TreeModel(root, maxNodeBytes);
       const sessions: string[] = [];
-      for (let i = 0; i < 3; i += 1) sessions.push((await store.sessions.create(1e9)).id);
+      for (let i = 0; i < 3; i += 1) sessions.push((await store.sessions.create(1e9, unrestricted)).id);
       for (const id of sessions) model.sessions.add(id);
       const rootZxid = (await store.namespace.stat(root)).stat.czxid;
       /** The zxid of each transaction of the model. */
@@ -140,7 +143,7 @@ t.test(`${runs} random histories end as the model says, step by step`, { timeout
           const id = sessions[next.session]!;
           if (!model.sessions.has(id)) continue;
           const before = model.transactions;
-          const { zxid } = await store.sessions.end({ id, secretHash: '' });
+          const { zxid } = await store.sessions.end(brokerCredential(id));
           model.endSession(id);
           if (model.transactions > before) zxids.push(zxid);
         } else {
@@ -153,7 +156,7 @@ t.test(`${runs} random histories end as the model says, step by step`, { timeout
         }
         await compare(root, model, zxids);
       }
-      for (const id of sessions) if (model.sessions.has(id)) await store.sessions.end({ id, secretHash: '' });
+      for (const id of sessions) if (model.sessions.has(id)) await store.sessions.end(brokerCredential(id));
     }),
     { numRuns: runs },
   );

@@ -1,12 +1,15 @@
 // The limits of one transaction, which blocks Redis while it runs.
+
 import { pino } from 'pino';
 import t from 'tap';
+import { unrestricted } from '../../src/core/actor.ts';
 import { hasCode } from '../../src/core/service-error.ts';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { coordinationKeys } from '../../src/store/keys.ts';
 import { ConcurrencyLimiter } from '../../src/store/redis/concurrency-limiter.ts';
 import { Store } from '../../src/store/store.ts';
 import type { Op } from '../../src/store/tree/namespace.ts';
+import { brokerCredential } from '../../src/store/tree/sessions.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { testConfig } from '../helpers/server.ts';
 
@@ -24,7 +27,7 @@ t.test(
   'a session has at most 8,000 ephemeral nodes, however they are created, and their deletion is one transaction',
   async (t) => {
     await namespace.write([{ op: 'create', path: '/owned' }]);
-    const session = { id: (await store.sessions.create(600_000)).id, secretHash: '' };
+    const session = brokerCredential((await store.sessions.create(600_000, unrestricted)).id);
     const ephemeral = (name: string): Op => ({ op: 'create', path: `/owned/${name}`, mode: 'ephemeral', session });
     const some = (from: number, count: number) => Array.from({ length: count }, (_, i) => ephemeral(`n${from + i}`));
     for (let from = 0; from < nodesMax - 1000; from += 1000) await namespace.write(some(from, 1000));
@@ -102,7 +105,7 @@ t.test(
   'paths and events of ephemeral nodes are bounded by their bytes, so that a session ends in one transaction',
   async (t) => {
     await namespace.write([{ op: 'create', path: '/heavy' }]);
-    const session = { id: (await store.sessions.create(600_000)).id, secretHash: '' };
+    const session = brokerCredential((await store.sessions.create(600_000, unrestricted)).id);
     const ephemeral = (i: number): Op => ({ op: 'create', path: `/heavy/${longName(i)}`, mode: 'ephemeral', session });
     const weight = 2 * `/heavy/${longName(0)}`.length + 96;
     const most = Math.floor(bytesMax / weight);

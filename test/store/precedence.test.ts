@@ -1,9 +1,12 @@
 // Guarantee N3: an operation with several faults gets the error that ZooKeeper would return. The test tries
 // every pair of faults that one operation can have.
+
 import { pino } from 'pino';
 import t from 'tap';
+import { unrestricted } from '../../src/core/actor.ts';
 import { Store } from '../../src/store/store.ts';
 import type { Op } from '../../src/store/tree/namespace.ts';
+import { brokerCredential } from '../../src/store/tree/sessions.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { testConfig } from '../helpers/server.ts';
 
@@ -14,8 +17,8 @@ await store.open();
 t.teardown(() => store.close());
 const { namespace } = store;
 
-const living = { id: (await store.sessions.create(60_000)).id, secretHash: '' };
-const dead = { id: '0123456789abcdef', secretHash: '' };
+const living = brokerCredential((await store.sessions.create(60_000, unrestricted)).id);
+const dead = brokerCredential('0123456789abcdef');
 const large = 'x'.repeat(maxNodeBytes + 1);
 await namespace.write(
   [

@@ -1,9 +1,11 @@
 // The stored responses for repeats with an Idempotency-Key: their limits, and that they reveal no secret.
+
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import { unrestricted } from '../../src/core/actor.ts';
 import { openResponse, sealResponse, storedResponseId } from '../../src/store/sealed-response.ts';
 import { Store } from '../../src/store/store.ts';
 import { defaultStoredLimits, type StoredLimits } from '../../src/store/stored-limits.ts';
@@ -76,7 +78,7 @@ t.test('a handle that an older version stored in plain text is sealed, and a rep
   t.equal(await redis.exists(old), 0);
   const record = await redis.getBuffer(`{weir}:response:${storedResponseId(key)}`);
   t.notOk(record!.toString('latin1').includes(handle.slice(17)), 'the handle is not stored in plain text');
-  t.match(await newer.sessions.create(5000, { key, fingerprint }), { handle, replayed: true });
+  t.match(await newer.sessions.create(5000, unrestricted, { key, fingerprint }), { handle, replayed: true });
   t.match(await newer.storedResponses.stats(), { count: 1 });
 });
 
@@ -99,8 +101,8 @@ t.test('at the limit of stored responses a new key is refused, and a repeat gets
   t.match(await store.storedResponses.stats(), { count: 3 }, 'a repeat is not counted again');
   const writes: (() => Promise<unknown>)[] = [
     () => put('four'),
-    () => store.sessions.create(5000, { key: 'a long key of a session', fingerprint: 'f' }),
-    () => store.producers.register('p', { key: 'five', fingerprint: 'f' }),
+    () => store.sessions.create(5000, unrestricted, { key: 'a long key of a session', fingerprint: 'f' }),
+    () => store.producers.register('p', unrestricted, { key: 'five', fingerprint: 'f' }),
     () => store.storedResponses.find({ key: 'six', fingerprint: 'f' }),
   ];
   for (const write of writes) {

@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { RequestedDuration } from '../../../schemas/duration.ts';
 import { rebalanceTimeoutDefaultMs, rebalanceTimeoutMsMin, sessionTimeoutDefaultMs } from '../../../schemas/groups.ts';
+import type { Actor } from '../../core/actor.ts';
 import { plainAddress } from '../../core/client-address.ts';
 import { checkName } from '../../core/groups/group-document.ts';
 import type { JoinRequest } from '../../core/groups/group-state.ts';
@@ -28,14 +29,16 @@ const sessionTimeoutMsMax = 30 * 60_000;
 const rebalanceTimeoutMsMax = 60 * 60_000;
 
 /**
+ * @param actor who joins
  * @param sessionMinTtlMs the shortest session timeout that is allowed
  * @param remoteAddress of the client; what is no address, as a proxy may send, is left out
  * @throws ServiceError BAD_REQUEST
  */
-export function joinOf(fields: JoinFields, sessionMinTtlMs: number, remoteAddress: string): Join {
+export function joinOf(fields: JoinFields, actor: Actor, sessionMinTtlMs: number, remoteAddress: string): Join {
   const { topics, pattern, sessionTimeout, rebalanceTimeout, ...rest } = fields;
   return {
     ...rest,
+    actor,
     address: plainAddress(remoteAddress),
     subscription: subscriptionOf(topics, pattern),
     sessionTimeoutMs: sessionTimeout

@@ -96,7 +96,7 @@ export class LogWriter {
    * have their records, the error's field `results` says what was appended.
    * @param known the topic's metadata, if the caller has just looked them up
    * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE, NOT_ENOUGH_REPLICAS, UNKNOWN_PRODUCER,
-   *   OUT_OF_ORDER_SEQUENCE: nothing is written; IDEMPOTENCY_KEY_REUSED, PRODUCER_FENCED, FENCED, STORE_UNAVAILABLE,
+   *   OUT_OF_ORDER_SEQUENCE: nothing is written; IDEMPOTENCY_KEY_REUSED, FORBIDDEN (producer), PRODUCER_FENCED, FENCED, STORE_UNAVAILABLE,
    *   STORE_FULL; NOT_ENOUGH_REPLICAS_AFTER_APPEND: all is written
    */
   produce(request: ProduceRequest, known?: TopicInfo): Promise<ProduceResult> {
@@ -234,9 +234,9 @@ export class LogWriter {
       return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...key, partitions } }, origin);
     }
     const home = partition === homeOf(topic, key);
-    const withProducer = (joined: boolean): BatchToAppend => ({
+    const withProducer = (joined: boolean, identity?: string): BatchToAppend => ({
       ...batch,
-      deduplication: { ...key, partitions, home, joined },
+      deduplication: { ...key, partitions, home, joined, identity },
     });
     try {
       return await this.#batcher.append(topic, partition, withProducer(false), origin);
@@ -244,8 +244,8 @@ export class LogWriter {
       if (!hasCode(error, 'UNKNOWN_PRODUCER')) throw error;
     }
     // This log does not know the producer, or not this epoch: it is registered with the producer, and the append tried again.
-    await this.#producers.registerLog(key, { topicId, partition });
-    return this.#batcher.append(topic, partition, withProducer(true), origin);
+    const identity = await this.#producers.registerLog(key, { topicId, partition });
+    return this.#batcher.append(topic, partition, withProducer(true, identity), origin);
   }
 
   async #checkReplicas(topic: TopicInfo, partitions: readonly number[], needed: number): Promise<void> {

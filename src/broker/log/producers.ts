@@ -1,6 +1,7 @@
 // Registers named producers and expires idle ones. A new epoch is written to all logs that may know the producer before it is
 // returned to the client, so that nothing of an older epoch is appended after that (docs/adr/007).
 import type { Logger } from 'pino';
+import type { Actor } from '../../core/actor.ts';
 import type { IdempotencyKey } from '../../store/idempotency.ts';
 import type { DueProducer, LogId } from '../../store/log/producers.ts';
 import type { Store } from '../../store/store.ts';
@@ -52,15 +53,18 @@ export class NamedProducers {
   /**
    * Gives a producer its next epoch. When this returns, no log accepts records of an older epoch.
    * @returns `replayed` = the epoch was given by an earlier request with the same Idempotency-Key
-   * @throws ServiceError IDEMPOTENCY_KEY_REUSED
+   * @throws ServiceError FORBIDDEN, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
    */
   async register(
     name: string,
+    actor: Actor,
     idempotency?: IdempotencyKey,
   ): Promise<{ id: string; epoch: number; replayed: boolean }> {
-    const { id, epoch, logs, replayed } = await this.#store.producers.register(name, idempotency);
+    const { id, epoch, identity, logs, replayed } = await this.#store.producers.register(name, actor, idempotency);
     // For a repeat, too: the first request may have failed before all logs had the epoch.
-    await inSteps(logs, ({ topicId, partition }) => this.#store.logs.fenceProducer(topicId, partition, id, epoch));
+    await inSteps(logs, ({ topicId, partition }) =>
+      this.#store.logs.fenceProducer(topicId, partition, { id, epoch, identity }),
+    );
     if (!replayed) this.#epochs.inc();
     return { id, epoch, replayed };
   }

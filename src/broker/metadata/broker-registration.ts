@@ -7,7 +7,7 @@ import { brokerPath, encodeBroker, reservedBrokerIdMax, sequenceIdPath } from '.
 import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { Store } from '../../store/store.ts';
-import type { SessionCredential, SessionLease } from '../../store/tree/sessions.ts';
+import { brokerCredential, type SessionCredential, type SessionLease } from '../../store/tree/sessions.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 
@@ -164,7 +164,7 @@ export class BrokerRegistration {
 
   async #register(): Promise<void> {
     const { id, ttlMs } = await this.#store.sessions.createForBroker(this.#options.sessionTtlMs);
-    const session = { id, secretHash: '' };
+    const session = brokerCredential(id);
     try {
       this.#brokerId = await this.#claimId(session, ttlMs);
     } catch (error) {
@@ -217,10 +217,9 @@ export class BrokerRegistration {
   async #holderOf(brokerId: number): Promise<SessionLease | undefined> {
     try {
       const { stat } = await this.#store.namespace.stat(brokerPath(brokerId));
-      return await this.#store.sessions.get({
-        id: required(stat.ephemeralOwner, 'session of a broker node'),
-        secretHash: '',
-      });
+      return await this.#store.sessions.get(
+        brokerCredential(required(stat.ephemeralOwner, 'session of a broker node')),
+      );
     } catch (error) {
       if (hasCode(error, 'NO_NODE') || hasCode(error, 'SESSION_EXPIRED')) return undefined;
       throw error;
@@ -257,7 +256,7 @@ export class BrokerRegistration {
   async #evict(holder: SessionLease | undefined): Promise<void> {
     if (!holder) return;
     try {
-      await this.#store.sessions.end({ id: holder.id, secretHash: '' });
+      await this.#store.sessions.end(brokerCredential(holder.id));
     } catch (error) {
       // The session has expired in between.
       if (!hasCode(error, 'SESSION_EXPIRED')) throw error;

@@ -27,7 +27,7 @@ export class SessionRenewer {
   /** A renewal is due, and waits for activity of the peer. */
   #isDue = false;
 
-  /** @param onExpired called at most once, when the session has ended */
+  /** @param onExpired called at most once, when the session has ended, or the client may not use it any more */
   constructor(sessions: Sessions, session: SessionCredential, peer: PeerLiveness, onExpired: () => void) {
     this.#sessions = sessions;
     this.#session = session;
@@ -39,7 +39,7 @@ export class SessionRenewer {
     return this.#session.id;
   }
 
-  /** Renews the session now, and from now on. @throws ServiceError SESSION_EXPIRED, STORE_UNAVAILABLE: it is not renewed then */
+  /** Renews the session now, and from now on. @throws ServiceError SESSION_EXPIRED, FORBIDDEN, STORE_UNAVAILABLE: it is not renewed then */
   async start(): Promise<SessionLease> {
     const lease = await this.#sessions.renew(this.#session);
     this.#ttlMs = lease.ttlMs;
@@ -83,7 +83,7 @@ export class SessionRenewer {
       this.#schedule(this.#ttlMs / 3);
     } catch (error) {
       if (this.#stopped) return;
-      if (hasCode(error, 'SESSION_EXPIRED')) {
+      if (hasCode(error, 'SESSION_EXPIRED') || hasCode(error, 'FORBIDDEN')) {
         this.stop();
         this.#onExpired();
       } else {

@@ -45,6 +45,8 @@ export interface GroupMember extends MemberState {
    * Earlier member ids of this static member, newest last. A caller that still uses one gets FENCED_INSTANCE_ID.
    */
   formerIds?: string[];
+  /** The identity to which it belongs; absent if it was joined without access control. */
+  identity?: string;
   /** The hash of its member secret; absent for a member on a socket. */
   secretHash?: string;
   /** The secret hashes of its earlier incarnations, newest last. */

@@ -3,6 +3,7 @@
  * partitions; the caller reconciles the group afterwards.
  */
 
+import type { Actor } from '../actor.ts';
 import { ServiceError } from '../service-error.ts';
 import type { TopicPartitions } from './assignors/assignment.ts';
 import { assignorNamed } from './assignors/assignor.ts';
@@ -17,7 +18,7 @@ import {
 } from './group-document.ts';
 import { withRaisedEpoch } from './group-reconciliation.ts';
 import { newMember } from './member-reconciliation.ts';
-import { checkCredential, type MemberCredential, secretsOfJoin } from './member-secret.ts';
+import { checkCredential, checkOwner, type MemberCredential, secretsOfJoin } from './member-secret.ts';
 
 /** The number of earlier ids of a static member that are stored. */
 const formerIdsMax = 10;
@@ -39,6 +40,8 @@ export interface JoinRequest {
   reset: ResetPolicy;
   /** The hash of the secret for a new incarnation; undefined for a member on a socket. */
   secretHash?: string | undefined;
+  /** Who joins. */
+  actor: Actor;
   /** The hash of the secret that the caller sends to continue the current incarnation of the member. */
   presentedSecretHash?: string | undefined;
 }
@@ -140,6 +143,7 @@ export function admit(membership: MembershipDraft, request: JoinRequest): void {
   }
 
   const before = known ?? holder;
+  if (before) checkOwner(before, request.actor);
   const fresh: GroupMember = {
     ...(before ?? { ...newMember(memberId), topics: [] }),
     memberId,
@@ -155,6 +159,7 @@ export function admit(membership: MembershipDraft, request: JoinRequest): void {
     address: request.address,
     joinedAt: request.joinedAt,
     assignor: request.assignor,
+    identity: request.actor.identity,
     ...secretsOfJoin(known, request.presentedSecretHash, request.secretHash),
     formerIds: holder ? [...(holder.formerIds ?? []), holder.memberId].slice(-formerIdsMax) : before?.formerIds,
   });
@@ -215,14 +220,16 @@ function withOptional(
     address: string | undefined;
     joinedAt: number | undefined;
     assignor: string | undefined;
+    identity: string | undefined;
     formerIds: string[] | undefined;
     secretHash: string | undefined;
     formerSecretHashes: string[] | undefined;
   },
 ): GroupMember {
   const { instanceId: _i, clientId: _c, assignor: _a, formerIds: _f, isAway: _w, ...others } = member;
-  const { secretHash: _s, formerSecretHashes: _h, address: _d, joinedAt: _j, ...rest } = others;
-  const { instanceId, clientId, address, joinedAt, assignor, formerIds, secretHash, formerSecretHashes } = fields;
+  const { secretHash: _s, formerSecretHashes: _h, address: _d, joinedAt: _j, identity: _o, ...rest } = others;
+  const { instanceId, clientId, address, joinedAt, assignor, identity, formerIds, secretHash, formerSecretHashes } =
+    fields;
   return {
     ...rest,
     ...(instanceId !== undefined && { instanceId }),
@@ -230,6 +237,7 @@ function withOptional(
     ...(address !== undefined && { address }),
     ...(joinedAt !== undefined && { joinedAt }),
     ...(assignor !== undefined && { assignor }),
+    ...(identity !== undefined && { identity }),
     ...(formerIds !== undefined && { formerIds }),
     ...(secretHash !== undefined && { secretHash }),
     ...(formerSecretHashes !== undefined && { formerSecretHashes }),

@@ -31,7 +31,8 @@ export interface GroupChanges {
   nodes: NodeChange[];
   /** Owner nodes to create; created last. */
   ownersAdded: Ownership[];
-  sessionsCreated: { id: string; ttlMs: number }[];
+  /** `identity` = to which the member belongs. */
+  sessionsCreated: { id: string; ttlMs: number; identity: string | undefined }[];
   sessionsEnded: string[];
   membersRemoved: string[];
   timersSet: { name: string; delayMs: number }[];
@@ -92,7 +93,7 @@ export function changesBetween(
       if (describes(old) === describes(now)) continue;
       changes.nodes.push({ op: 'set', path, data: encodeMember(now, nowMs), contentType: 'application/json' });
     } else {
-      changes.sessionsCreated.push({ id: now.sessionId, ttlMs: now.sessionTimeoutMs });
+      changes.sessionsCreated.push({ id: now.sessionId, ttlMs: now.sessionTimeoutMs, identity: now.identity });
       const data = encodeMember(now, nowMs);
       changes.nodes.push({ op: 'create', path, data, contentType: 'application/json', sessionId: now.sessionId });
     }

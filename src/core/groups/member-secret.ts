@@ -1,11 +1,15 @@
 // The member secrets, which distinguish callers that use the same member id. Each join over HTTP that begins a new incarnation
 // gets a secret, and later calls of the member send it. Only its hash is stored (store/groups/member-secret.ts).
 
+import { type Actor, mayUse } from '../actor.ts';
 import { ServiceError } from '../service-error.ts';
 import { type GroupDocument, type GroupMember, memberOf } from './group-document.ts';
 
-/** The hash of the secret that a caller sends. The credential is undefined for calls by a broker, as for a member on a socket. */
-export type MemberCredential = { secretHash: string | undefined } | undefined;
+/**
+ * The hash of the secret that a caller sends, and whose members it may use. The credential is undefined for calls by a broker, as for a
+ * member on a socket.
+ */
+export type MemberCredential = ({ secretHash: string | undefined } & Pick<Actor, 'actsAs'>) | undefined;
 
 /** The number of earlier secret hashes of a member that are stored; a caller that sends one gets MEMBER_SUPERSEDED. */
 const formerSecretsMax = 5;
@@ -13,9 +17,11 @@ const formerSecretsMax = 5;
 /**
  * Checks the secret of a caller. A member without a secret requires none: it is on a socket, or a version without secrets has
  * stored it.
- * @throws ServiceError MEMBER_SUPERSEDED for the secret of an earlier incarnation, FORBIDDEN if it is missing or wrong
+ * @throws ServiceError MEMBER_SUPERSEDED for the secret of an earlier incarnation; FORBIDDEN if it is missing or wrong, or the member
+ *   belongs to another identity
  */
 export function checkCredential(member: GroupMember, credential: MemberCredential): void {
+  if (credential) checkOwner(member, credential);
   if (!credential || (member.secretHash !== undefined && member.secretHash === credential.secretHash)) return;
   const { secretHash } = credential;
   if (secretHash !== undefined && member.formerSecretHashes?.includes(secretHash)) throw joinedAgain(member.memberId);
@@ -27,6 +33,16 @@ export function checkCredential(member: GroupMember, credential: MemberCredentia
     `${what}: send the memberSecret from the response to the join of '${member.memberId}'. If it is lost, join again without it, ` +
       'which ends the incarnation that has it.',
     { memberId: member.memberId },
+  );
+}
+
+/** Only the identity that has joined a member acts for it or takes its place, and an admin. @throws ServiceError FORBIDDEN */
+export function checkOwner({ memberId, identity }: GroupMember, actor: Pick<Actor, 'actsAs'>): void {
+  if (mayUse(actor, identity)) return;
+  throw new ServiceError(
+    'FORBIDDEN',
+    `Member '${memberId}' belongs to another identity than ${actor.actsAs}. Join under another memberId and instanceId.`,
+    { memberId },
   );
 }
 
@@ -44,7 +60,7 @@ export function callingMember(
 /**
  * The secret hashes of a member after a join.
  * @param before the existing member with this id, if any
- * @param presented the hash of the secret that the caller sends, if any
+ * @param presented the hash of the secret that the caller sends, if any. The caller has checked whose member it is
  * @param fresh the hash of the secret for a new incarnation; undefined for a member on a socket
  * @throws ServiceError as checkCredential(), if the caller sends a secret
  */
@@ -55,7 +71,7 @@ export function secretsOfJoin(
 ): { secretHash: string | undefined; formerSecretHashes: string[] | undefined } {
   if (!before) return { secretHash: fresh, formerSecretHashes: undefined };
   const { secretHash, formerSecretHashes } = before;
-  if (presented !== undefined) checkCredential(before, { secretHash: presented });
+  if (presented !== undefined) checkCredential(before, { secretHash: presented, actsAs: undefined });
   if (presented !== undefined && presented === secretHash) return { secretHash, formerSecretHashes };
   const former = [...(formerSecretHashes ?? []), ...(secretHash === undefined ? [] : [secretHash])];
   return { secretHash: fresh, formerSecretHashes: former.length > 0 ? former.slice(-formerSecretsMax) : undefined };

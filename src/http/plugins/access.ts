@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type AccessControl, openCaller } from '../../access/access-control.ts';
-import type { Caller, Credentials } from '../../access/authenticator.ts';
+import { actsAs, type Caller, type Credentials } from '../../access/authenticator.ts';
 import { nodeToCheck } from '../../access/node-operations.ts';
 import type { Policy } from '../../access/policy.ts';
 import type { Kind, PublicThing, Verb } from '../../access/verbs.ts';
@@ -37,6 +37,9 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks. */
     caller: Caller;
+    /** As Actor of core/actor.ts, which a request is: what it makes belongs to `identity`, and it may use what belongs to `actsAs`. */
+    readonly identity: string | undefined;
+    readonly actsAs: string | undefined;
     /** @throws ServiceError FORBIDDEN, or AUTH_REQUIRED for an anonymous client */
     require(verb: Verb, kind: Kind, name: string): void;
     may(verb: Verb, kind: Kind, name: string): boolean;
@@ -59,6 +62,16 @@ declare module 'fastify' {
 
 async function installAccess(app: FastifyInstance, { access }: { access: AccessControl }): Promise<void> {
   app.decorateRequest('caller');
+  app.decorateRequest('identity', {
+    getter(this: FastifyRequest) {
+      return this.caller.identity;
+    },
+  });
+  app.decorateRequest('actsAs', {
+    getter(this: FastifyRequest) {
+      return actsAs(this.caller);
+    },
+  });
   app.decorateRequest('require', function require(this: FastifyRequest, verb: Verb, kind: Kind, name: string) {
     access.require(this.caller, verb, { kind, name });
   });

@@ -27,6 +27,9 @@ interface AdmissionOptions {
   metrics: Metrics;
 }
 
+/** Who a permit is for: its share, and whose sessions and members it may keep. */
+type AdmittedClient = Pick<FastifyRequest, 'clientKey' | 'actsAs'>;
+
 interface Admission {
   reserved: ReservedCapacity;
   /** The limit of watches on sockets. */
@@ -37,10 +40,10 @@ interface Admission {
    */
   enter(client: string, weight: number, admitted: (permit: Permit) => void): (() => void) | undefined;
   /** Does the work of a WebSocket frame that keeps a session alive, with a permit, as a renewal over HTTP does. */
-  keepSession<T>(client: string, handle: string, work: () => Promise<T>): Promise<T>;
+  keepSession<T>(request: AdmittedClient, handle: string, work: () => Promise<T>): Promise<T>;
   /** As keepSession(), for a small commit of a member. */
   commit<T>(
-    client: string,
+    request: AdmittedClient,
     member: { group: string; memberId: string; secret: string | undefined },
     work: () => Promise<T>,
   ): Promise<T>;
@@ -272,9 +275,9 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   app.decorate('admission', {
     reserved,
     enter: (client, weight, admitted) => queue.enter(client, weight, { admitted, refused: () => undefined }, true),
-    keepSession: (client, handle, work) => keepAlive(client, sessionHolder(handle), work),
-    commit: (client, { group, memberId, secret }, work) =>
-      keepAlive(client, memberHolder(group, memberId, secret), work),
+    keepSession: (request, handle, work) => keepAlive(request.clientKey, sessionHolder(handle, request), work),
+    commit: (request, { group, memberId, secret }, work) =>
+      keepAlive(request.clientKey, memberHolder(group, memberId, secret, request), work),
     watches: {
       acquire: (client) => {
         const reason = shared.watches.acquire(client);
@@ -307,15 +310,15 @@ function holderOf(request: FastifyRequest, route: RouteKind): string | undefined
   switch (route) {
     case 'renewal': {
       const given = handle === undefined || handle === 'self' ? request.headers['weir-session'] : handle;
-      return typeof given === 'string' ? sessionHolder(given) : undefined;
+      return typeof given === 'string' ? sessionHolder(given, request) : undefined;
     }
     case 'heartbeat':
     case 'consume':
-      return memberHolder(group, member, request.headers['weir-member']);
+      return memberHolder(group, member, request.headers['weir-member'], request);
     case 'commit': {
       const { memberId, offsets } = (request.body ?? {}) as { memberId?: unknown; offsets?: unknown };
       if (!Array.isArray(offsets) || offsets.length > smallCommitMax) return undefined;
-      return memberHolder(group, String(memberId ?? ''), request.headers['weir-member']);
+      return memberHolder(group, String(memberId ?? ''), request.headers['weir-member'], request);
     }
     default:
       return undefined;

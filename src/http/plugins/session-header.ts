@@ -26,7 +26,7 @@ async function installSessionHeader(app: FastifyInstance, { sessions }: { sessio
   app.addHook('onRequest', (request, _reply, done) => {
     const handle = request.headers['weir-session'];
     if (typeof handle === 'string' && !isAboutOwnSession(request)) {
-      request.renewal = renewals.renew(request.clientKey, handle);
+      request.renewal = renewals.renew(request, handle);
       // The result is awaited in preHandler, which a refused request does not reach: no unhandled rejection.
       request.renewal?.catch(() => undefined);
     }
@@ -39,7 +39,7 @@ async function installSessionHeader(app: FastifyInstance, { sessions }: { sessio
   });
 
   async function take(request: FastifyRequest, handle: string): Promise<void> {
-    request.session = parseHandle(handle);
+    request.session = parseHandle(handle, request);
     await (request.renewal ?? sessions.renew(request.session));
   }
 }
@@ -54,7 +54,7 @@ function isAboutOwnSession({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config?.isAboutOwnSession === true;
 }
 
-/** Requests of one session that arrive while it is being renewed share the next renewal. */
+/** Requests of one identity for one session that arrive while it is being renewed share the next renewal. */
 class SharedRenewals {
   readonly #sessions: Sessions;
   readonly #reserved: ReservedCapacity;
@@ -66,33 +66,36 @@ class SharedRenewals {
   }
 
   /** @returns undefined if the handle may not use the reserved capacity */
-  renew(client: string, handle: string): Promise<unknown> | undefined {
-    const renewal = this.#inFlight.get(handle);
-    if (!renewal) return this.#begin(client, handle);
+  renew(request: FastifyRequest, handle: string): Promise<unknown> | undefined {
+    const renewal = this.#inFlight.get(sessionHolder(handle, request));
+    if (!renewal) return this.#begin(request, handle);
     // The renewal in flight may have been executed before this request arrived, so another one follows it.
-    renewal.next ??= renewal.last.catch(() => undefined).then(() => this.#begin(client, handle) ?? this.#renew(handle));
+    renewal.next ??= renewal.last
+      .catch(() => undefined)
+      .then(() => this.#begin(request, handle) ?? this.#renew(request, handle));
     return renewal.next;
   }
 
-  #begin(client: string, handle: string): Promise<unknown> | undefined {
-    const holder = sessionHolder(handle);
+  #begin(request: FastifyRequest, handle: string): Promise<unknown> | undefined {
+    const { clientKey: client } = request;
+    const holder = sessionHolder(handle, request);
     if (!this.#reserved.mayUse(client, holder)) return undefined;
-    const last = this.#reserved.keep(client, holder, () => this.#renew(handle));
+    const last = this.#reserved.keep(client, holder, () => this.#renew(request, handle));
     const renewal = { last, next: undefined };
-    this.#inFlight.set(handle, renewal);
+    this.#inFlight.set(holder, renewal);
     const end = () => {
-      if (this.#inFlight.get(handle) === renewal) this.#inFlight.delete(handle);
+      if (this.#inFlight.get(holder) === renewal) this.#inFlight.delete(holder);
     };
     last.then(end, end);
     return last;
   }
 
-  async #renew(handle: string): Promise<unknown> {
-    return this.#sessions.renew(parseHandle(handle));
+  async #renew(request: FastifyRequest, handle: string): Promise<unknown> {
+    return this.#sessions.renew(parseHandle(handle, request));
   }
 }
 
 /** The session that a request names, in the parameter `session` or in the header. */
 export function sessionOf(request: FastifyRequest, parameter: string | undefined): SessionCredential | undefined {
-  return parameter === undefined ? request.session : parseHandle(parameter);
+  return parameter === undefined ? request.session : parseHandle(parameter, request);
 }

@@ -168,7 +168,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       requireTopics(request, request.body);
       const { zxid, response, replayed } = await groups.join(
         group,
-        joinOf(request.body, broker.config.sessionMinTtlMs, request.ip),
+        joinOf(request.body, request, broker.config.sessionMinTtlMs, request.ip),
         memberSecretOf(request),
         idempotencyOf(request, { secret: true }),
       );

@@ -1,4 +1,5 @@
 // /v1/multi: several operations on the tree as one transaction.
+import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { type MultiOp, multiBody, multiResponse } from '../../../schemas/nodes.ts';
@@ -7,7 +8,6 @@ import type { Broker } from '../../broker/broker.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { Op } from '../../store/tree/namespace.ts';
 import { requestedOp, withResults } from '../../store/tree/requested-op.ts';
-import type { SessionCredential } from '../../store/tree/sessions.ts';
 import { bodyBytes } from '../limits.ts';
 import { creationProblems } from '../node-writes.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
@@ -40,7 +40,7 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 's
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const ops = request.body.ops.map((op, index) => toOp(op, index, request.session));
+      const ops = request.body.ops.map((op, index) => toOp(op, index, request));
       requireOperations(request, ops);
       try {
         const { zxid, results, replayed } = await namespace.write(ops, { idempotency: idempotencyOf(request) });
@@ -54,9 +54,14 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 's
 };
 
 /** Reads one operation, and adds its index to an error. */
-function toOp(op: MultiOp, index: number, session: SessionCredential | undefined): Op {
+function toOp(op: MultiOp, index: number, request: FastifyRequest): Op {
   try {
-    return requestedOp(op, { where: `ops.${index}`, session, remedy: 'send its handle as session or in Weir-Session' });
+    return requestedOp(op, {
+      where: `ops.${index}`,
+      session: request.session,
+      actor: request,
+      remedy: 'send its handle as session or in Weir-Session',
+    });
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     throw new ServiceError(error.code, error.message, { ...error.fields, failed: index });

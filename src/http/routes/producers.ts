@@ -39,7 +39,11 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker
     },
     async (request, reply) => {
       request.require('use', 'producers', request.body.name);
-      const { id, epoch, replayed } = await broker.producers.register(request.body.name, idempotencyOf(request));
+      const { id, epoch, replayed } = await broker.producers.register(
+        request.body.name,
+        request,
+        idempotencyOf(request),
+      );
       return setOutcomeHeaders(reply, { replayed }).code(201).send({ id, epoch });
     },
   );

@@ -51,7 +51,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
     async (request, reply) => {
       const { ttl, label } = request.body ?? {};
       const ttlMs = ttl ? requestedMs('ttl', ttl, broker.config.sessionMinTtlMs) : sessionTtlDefaultMs;
-      const created = await sessions.create(ttlMs, idempotencyOf(request, { secret: true }), { label });
+      const created = await sessions.create(ttlMs, request, idempotencyOf(request, { secret: true }), { label });
       setOutcomeHeaders(reply, { replayed: created.replayed })
         .code(201)
         .header('location', `/v1/sessions/${created.handle}`);
@@ -85,11 +85,11 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
 
   const renewed = {
     200: { description: 'Renewed.', content: { 'application/json': { schema: sessionResponse } } },
-    ...problems('BAD_REQUEST', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
+    ...problems('BAD_REQUEST', 'FORBIDDEN', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
   };
   const described = {
     200: { description: 'Alive.', content: { 'application/json': { schema: sessionDetailResponse } } },
-    ...problems('BAD_REQUEST', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
+    ...problems('BAD_REQUEST', 'FORBIDDEN', 'SESSION_EXPIRED', 'STORE_UNAVAILABLE'),
   };
   const ended = {
     204: { description: 'Ended.' },
@@ -110,7 +110,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
         response: renewed,
       } satisfies FastifyZodOpenApiSchema,
     },
-    async (request) => sessions.renew(parseHandle(request.params.handle)),
+    async (request) => sessions.renew(parseHandle(request.params.handle, request)),
   );
 
   app.put(
@@ -141,7 +141,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
         response: described,
       } satisfies FastifyZodOpenApiSchema,
     },
-    async (request) => sessions.get(parseHandle(request.params.handle)),
+    async (request) => sessions.get(parseHandle(request.params.handle, request)),
   );
 
   app.get(
@@ -174,10 +174,9 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
     },
     async (request, reply) => {
       const { handle } = request.params;
-      if (!request.query.force || !isSessionId(handle)) return end(request, reply, parseHandle(handle));
-      if (broker.access.isOn) broker.access.requireAdmin(request.caller);
-      else requireLoopback(request);
-      return end(request, reply, { id: handle, secretHash: anySecret });
+      if (!request.query.force || !isSessionId(handle)) return end(request, reply, parseHandle(handle, request));
+      if (!broker.access.isOn) requireLoopback(request);
+      return end(request, reply, { id: handle, secretHash: anySecret, actsAs: request.actsAs });
     },
   );
 
@@ -205,7 +204,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
 /** The session of the header Weir-Session, without a renewal. @throws ServiceError BAD_REQUEST, SESSION_EXPIRED */
 function ownSession(request: FastifyRequest): SessionCredential {
   const handle = request.headers['weir-session'];
-  if (typeof handle === 'string') return parseHandle(handle);
+  if (typeof handle === 'string') return parseHandle(handle, request);
   throw new ServiceError(
     'BAD_REQUEST',
     '/v1/sessions/self is the session of the header Weir-Session, which is missing. Send the handle of a session in it.',

@@ -11,6 +11,7 @@ import { idempotencyArguments, type ResponseToStore } from '../idempotency.ts';
 import { integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import type { NamespaceLimits } from '../tree/namespace.ts';
 import { encodeOp, type Op } from '../tree/op-codec.ts';
+import { brokerCredential } from '../tree/sessions.ts';
 
 /** A group as it was read. `version` 0 = the group does not exist. */
 export interface GroupSnapshot {
@@ -141,9 +142,14 @@ export function encodeCommit(
     check_offset_ages: changes?.topicsDropped ?? false,
     /** Session id, time to live (ms). */
     sessions_to_renew: rows([commit.sessionsToRenew ?? []].flat().map(({ sessionId, ttlMs }) => [sessionId, ttlMs])),
-    /** Session id, hash of the secret, time to live (ms). Nobody gets these secrets: the broker owns members' sessions. */
+    /** Session id, hash of the secret, time to live (ms), identity or ''. Nobody gets these secrets: the broker renews members' sessions. */
     sessions_to_create: rows(
-      changes?.sessionsCreated.map(({ id, ttlMs }) => [id, randomBytes(16).toString('hex'), ttlMs]),
+      changes?.sessionsCreated.map(({ id, ttlMs, identity }) => [
+        id,
+        randomBytes(16).toString('hex'),
+        ttlMs,
+        identity ?? '',
+      ]),
     ),
     sessions_to_end: texts(changes?.sessionsEnded),
     /** Name, delay (ms). */
@@ -244,7 +250,7 @@ export function pushRows(args: ScriptArguments, rows: (string | number)[][] = []
 function operation(change: GroupChanges['nodes'][number]): Op {
   if (change.op !== 'create') return change;
   const { sessionId, ...rest } = change;
-  return { ...rest, mode: 'ephemeral', session: { id: sessionId, secretHash: '' }, parents: true };
+  return { ...rest, mode: 'ephemeral', session: brokerCredential(sessionId), parents: true };
 }
 
 /** Decodes the version and the document of a group in a reply. */

@@ -1,4 +1,5 @@
 // A batch to append to a log, and the conditions that it must meet (lua/logs/append.lua).
+import type { Actor } from '../../core/actor.ts';
 import type { IdempotencyKey } from '../idempotency.ts';
 import type { ProducerSequence } from './producers.ts';
 
@@ -18,7 +19,9 @@ export interface BatchToAppend {
 }
 
 /** What identifies a request and its repeats: an Idempotency-Key, or the id, epoch and sequence of a named producer. */
-export type DeduplicationKey = ({ kind: 'key' } & IdempotencyKey) | ({ kind: 'producer' } & ProducerSequence);
+export type DeduplicationKey =
+  | ({ kind: 'key' } & IdempotencyKey)
+  | ({ kind: 'producer' } & ProducerSequence & Pick<Actor, 'actsAs'>);
 
 /** How a log recognizes a repeat of the request that a batch is part of. */
 export type BatchDeduplication = {
@@ -26,11 +29,14 @@ export type BatchDeduplication = {
   partitions: number;
 } & (
   | ({ kind: 'key' } & IdempotencyKey)
-  | ({ kind: 'producer' } & ProducerSequence & {
+  | ({ kind: 'producer' } & ProducerSequence &
+      Pick<Actor, 'actsAs'> & {
         /** Whether this partition is the producer's home, which checks the sequence. */
         home: boolean;
         /** Whether the registry knows that this log has the producer (Producers.registerLog). */
         joined: boolean;
+        /** The identity to which the producer belongs by the registry; set with `joined`. */
+        identity?: string | undefined;
       })
 );
 
@@ -67,8 +73,8 @@ export function encodeChecks({ fence, deduplication, timestamps }: BatchToAppend
     const { key, fingerprint, partitions } = deduplication;
     Object.assign(checks, { key, fingerprint, partitions });
   } else if (deduplication) {
-    const { id: producer, epoch, sequence, home, joined, partitions } = deduplication;
-    Object.assign(checks, { producer, epoch, sequence, home, joined, partitions });
+    const { id: producer, epoch, sequence, home, joined, partitions, identity, actsAs: actor } = deduplication;
+    Object.assign(checks, { producer, epoch, sequence, home, joined, partitions, identity, actor });
   }
   return JSON.stringify(checks);
 }

@@ -179,9 +179,13 @@ export class Logs {
     });
   }
 
-  /** Sets a producer's epoch in a log: from then on the log refuses older epochs. */
-  async fenceProducer(topicId: string, partition: number, id: string, epoch: number): Promise<void> {
-    await this.#call('logs/fence-producer', topicId, partition, [id, epoch]);
+  /** Sets a producer's epoch in a log, and the identity to which it belongs: from then on the log refuses older epochs and others. */
+  async fenceProducer(
+    topicId: string,
+    partition: number,
+    { id, epoch, identity }: { id: string; epoch: number; identity: string | undefined },
+  ): Promise<void> {
+    await this.#call('logs/fence-producer', topicId, partition, [id, epoch, identity ?? '']);
   }
 
   /**

@@ -1,6 +1,7 @@
 // The registry of named producers: typed calls of lua/producers. Each log has its own record of the producers that write to it
 // (store/log/logs.ts); docs/adr/007 says how the two work together.
 import { randomBytes } from 'node:crypto';
+import type { Actor } from '../../core/actor.ts';
 import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { PlaceByTime } from '../place-by-time.ts';
@@ -24,6 +25,8 @@ export interface LogId {
 interface RegisteredProducer {
   id: string;
   epoch: number;
+  /** To which it belongs; undefined if it was registered without access control. */
+  identity: string | undefined;
   /** The logs that may have the producer: each must get the new epoch (Logs.fenceProducer). */
   logs: LogId[];
   /** Whether this is the stored response of an earlier request with the same Idempotency-Key. */
@@ -69,24 +72,38 @@ export class Producers {
     this.#producersMax = options.producersMax;
   }
 
-  /** Gives a producer its next epoch; 0 if the name is new. @throws ServiceError IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS */
-  async register(name: string, idempotency?: IdempotencyKey): Promise<RegisteredProducer> {
-    const [replayed, id, epoch, logs] = await this.#connection.call('producers/register', this.#root, [
+  /** Gives a producer its next epoch; 0 if the name is new. @throws ServiceError FORBIDDEN, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS */
+  async register(name: string, actor: Actor, idempotency?: IdempotencyKey): Promise<RegisteredProducer> {
+    const [replayed, id, epoch, owner, logs] = await this.#connection.call('producers/register', this.#root, [
       name,
       randomBytes(9).toString('base64url'),
       ...idempotencyArguments(idempotency),
       this.#responseLimits,
       this.#producersMax,
+      actor.identity ?? '',
+      actor.actsAs ?? '',
     ]);
-    return { replayed: integer(replayed) === 1, id: text(id), epoch: integer(epoch), logs: decodeLogIds(logs) };
+    return {
+      replayed: integer(replayed) === 1,
+      id: text(id),
+      epoch: integer(epoch),
+      identity: text(owner) || undefined,
+      logs: decodeLogIds(logs),
+    };
   }
 
   /**
    * Records that a log is about to get a producer, so that a later epoch reaches this log, too.
-   * @throws ServiceError UNKNOWN_PRODUCER, PRODUCER_FENCED (field `epoch`)
+   * @returns the identity to which the producer belongs
+   * @throws ServiceError FORBIDDEN, UNKNOWN_PRODUCER, PRODUCER_FENCED (field `epoch`)
    */
-  async registerLog({ id, epoch }: ProducerSequence, log: LogId): Promise<void> {
-    await this.#connection.call('producers/join', this.#root, [id, epoch, encodeLogId(log)]);
+  async registerLog(
+    { id, epoch, actsAs }: ProducerSequence & Pick<Actor, 'actsAs'>,
+    log: LogId,
+  ): Promise<string | undefined> {
+    const args = [id, epoch, encodeLogId(log), actsAs ?? ''];
+    const [owner] = await this.#connection.call('producers/join', this.#root, args);
+    return text(owner) || undefined;
   }
 
   /**

@@ -76,7 +76,7 @@ const resultsOf: Record<Step['op'], readonly OpResult['op'][]> = {
 const absent = -1;
 
 /** The bytes of an encoded operation besides its texts and data, of the head of a request, and of the head of a result. */
-const operationBytes = 57;
+const operationBytes = 59;
 const requestBytes = 27;
 const resultBytes = 6;
 
@@ -154,7 +154,8 @@ export function encodeOp(operation: Op): Buffer {
 function encodedSizeMax(operation: Step): number {
   const { path, data, contentType = textContentType, session } = operation as { op: string; path: string } & Creation;
   const dataBytes = typeof data === 'string' ? 3 * data.length : (data?.length ?? 0);
-  const texts = contentType.length + (session ? session.id.length + session.secretHash.length : 0);
+  const texts =
+    contentType.length + (session ? session.id.length + session.secretHash.length + (session.actsAs?.length ?? 0) : 0);
   return operationBytes + 3 * (path.length + texts) + dataBytes;
 }
 
@@ -196,6 +197,7 @@ function pushOp(out: Encoder, operation: Step): void {
   out.short(contentType ?? textContentType);
   out.short(creation.session?.id ?? '');
   out.short(creation.session?.secretHash ?? '');
+  out.short(creation.session?.actsAs ?? '');
 }
 
 /**

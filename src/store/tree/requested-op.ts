@@ -1,5 +1,6 @@
 // Reads operations on the tree as clients write them in JSON: those of a multi, and the requests of sockets.
 import type { CreateMode, MultiOp } from '../../../schemas/nodes.ts';
+import type { Actor } from '../../core/actor.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { withoutTrailingSlash } from '../../core/tree/path.ts';
 import { contentTypeOf } from './content-type.ts';
@@ -12,6 +13,8 @@ interface OpContext {
   where: string;
   /** Owns the ephemeral nodes of operations that name no session. */
   session: SessionCredential | undefined;
+  /** Who asks for it. */
+  actor: Pick<Actor, 'actsAs'>;
   /** How to give a session, for the text of an error. */
   remedy: string;
 }
@@ -51,12 +54,12 @@ export function requestedOp(op: MultiOp, context: OpContext): Op {
 }
 
 function creation(op: MultiOp & { op: 'create' }, context: OpContext): Op {
-  const { where, remedy } = context;
+  const { where, remedy, actor } = context;
   const { ttl: ttlMs, sequential = false } = op;
   // The path of a sequential node with an empty name prefix ends with a slash, which counts.
   const path = sequential ? op.path : withoutTrailingSlash(op.path);
   const mode = modeOf(op, `${where}: `);
-  const session = op.session === undefined ? context.session : sessionCredentialOf(op.session);
+  const session = op.session === undefined ? context.session : sessionCredentialOf(op.session, actor);
   if (mode === 'ephemeral' && !session) throw bad(where, `an ephemeral node needs a session; ${remedy}.`);
   if (mode !== undefined && (mode === 'ttl') !== (ttlMs !== undefined)) {
     throw bad(where, 'mode ttl needs a ttl, and no other mode takes one.');
@@ -105,12 +108,12 @@ function content(
 }
 
 /** A malformed handle becomes that of an unknown session: the script then refuses it in the order of the operations. */
-function sessionCredentialOf(handle: string): SessionCredential {
+function sessionCredentialOf(handle: string, actor: Pick<Actor, 'actsAs'>): SessionCredential {
   try {
-    return parseHandle(handle);
+    return parseHandle(handle, actor);
   } catch (error) {
     if (!hasCode(error, 'SESSION_EXPIRED')) throw error;
-    return { id: 'unknown', secretHash: 'unknown' };
+    return { id: 'unknown', secretHash: 'unknown', actsAs: actor.actsAs };
   }
 }
 

@@ -1,6 +1,7 @@
 // Sessions: typed calls of lua/sessions, and the handle of a session, which is its id and its secret.
 
 import { createHash, randomBytes, randomInt } from 'node:crypto';
+import type { Actor } from '../../core/actor.ts';
 import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
@@ -10,10 +11,11 @@ import type { StoreConnection } from '../redis/connection.ts';
 import { integer, text } from '../scripts.ts';
 import { openResponse, sealResponse } from '../sealed-response.ts';
 
-/** A claim to own a session. An empty `secretHash` is the broker's own claim, which needs no secret. */
-export interface SessionCredential {
-  id: string;
-  secretHash: string;
+/** A claim to use a session. */
+export interface SessionCredential extends Pick<Actor, 'actsAs'> {
+  readonly id: string;
+  /** Of the secret in its handle; or `anySecret`. */
+  readonly secretHash: string;
 }
 
 /**
@@ -22,8 +24,13 @@ export interface SessionCredential {
  */
 const epochStepMax = 2 ** 20;
 
-/** A `secretHash` that is accepted without a secret; only for the broker's own use. */
+/** A `secretHash` that needs no secret: for the broker's own sessions, and for who ends a session by its public id. */
 export const anySecret = '';
+
+/** The claim of the broker itself. */
+export function brokerCredential(id: string): SessionCredential {
+  return { id, secretHash: anySecret, actsAs: undefined };
+}
 
 export interface SessionLease {
   id: string;
@@ -107,6 +114,7 @@ export class Sessions {
    */
   async create(
     ttlMs: number,
+    actor: Actor,
     idempotency?: IdempotencyKey,
     options: { label?: string | undefined } = {},
   ): Promise<SessionLease & { handle: string; replayed: boolean }> {
@@ -124,6 +132,7 @@ export class Sessions {
       this.#responseLimits,
       this.#sessionsMax,
       options.label ?? '',
+      actor.identity ?? '',
     ]);
     const replayed = integer(reply[0]) === 1;
     return {
@@ -137,19 +146,19 @@ export class Sessions {
     };
   }
 
-  /** Renews a session for its full time. @throws ServiceError SESSION_EXPIRED */
+  /** Renews a session for its full time. @throws ServiceError SESSION_EXPIRED, FORBIDDEN */
   async renew(session: SessionCredential): Promise<SessionLease> {
-    const reply = await this.#connection.call('sessions/renew', this.#keys.root, [session.id, session.secretHash]);
+    const reply = await this.#connection.call('sessions/renew', this.#keys.root, claimArguments(session));
     return { id: session.id, ttlMs: integer(reply[0]), expiresAt: integer(reply[1]) };
   }
 
   /**
    * Makes a connection the only one that writes for a session with a sequence (guarantee S5), and renews the session. What earlier
    * connections sent and the store has not carried out yet is refused from now on.
-   * @throws ServiceError SESSION_EXPIRED
+   * @throws ServiceError SESSION_EXPIRED, FORBIDDEN
    */
   async attach(session: SessionCredential): Promise<SessionAttachment> {
-    const args = [session.id, session.secretHash, randomInt(1, epochStepMax)];
+    const args = [...claimArguments(session), randomInt(1, epochStepMax)];
     const [ttlMs, expiresAt, epoch, lastSeq, zxid] = await this.#connection.call(
       'sessions/attach',
       this.#keys.root,
@@ -165,9 +174,9 @@ export class Sessions {
     };
   }
 
-  /** Describes a session without renewing it. @throws ServiceError SESSION_EXPIRED */
+  /** Describes a session without renewing it. @throws ServiceError SESSION_EXPIRED, FORBIDDEN */
   async get(session: SessionCredential): Promise<DescribedSession & { ephemerals: string[] }> {
-    const reply = await this.#connection.call('sessions/get', this.#keys.root, [session.id, session.secretHash]);
+    const reply = await this.#connection.call('sessions/get', this.#keys.root, claimArguments(session));
     const [ttlMs, expiresAt, createdAt, label, ...paths] = reply;
     return {
       id: session.id,
@@ -208,15 +217,14 @@ export class Sessions {
 
   /**
    * Ends a session with all its ephemeral nodes, in one transaction.
-   * @throws ServiceError SESSION_EXPIRED, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
+   * @throws ServiceError SESSION_EXPIRED, FORBIDDEN, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
    */
   async end(
     session: SessionCredential,
     idempotency?: IdempotencyKey,
   ): Promise<{ zxid: number; ephemerals: number; replayed: boolean }> {
     const reply = await this.#connection.call('sessions/end', this.#keys.root, [
-      session.id,
-      session.secretHash,
+      ...claimArguments(session),
       this.#eventRetention,
       ...idempotencyArguments(idempotency),
       this.#responseLimits,
@@ -250,16 +258,28 @@ export class Sessions {
   }
 }
 
+/** The arguments of a script about one session: its id, the hash of its secret, and whose sessions the caller may use. */
+function claimArguments({ id, secretHash, actsAs }: SessionCredential): [string, string, string] {
+  return [id, secretHash, actsAs ?? ''];
+}
+
 /**
  * Reads a handle `<id>.<secret>`.
+ * @param actor who sends it
  * @throws ServiceError BAD_REQUEST for no handle or several; SESSION_EXPIRED for what cannot be a handle. The text never shows the
  *   handle, as most of it may be a secret
  */
-export function parseHandle(handle: string): SessionCredential {
+export function parseHandle(handle: string, actor: Pick<Actor, 'actsAs'>): SessionCredential {
   const match = /^([0-9a-f]{16})\.([A-Za-z0-9_-]{22})$/.exec(handle);
   if (match) {
     const [, id = '', secret = ''] = match;
-    return { id, secretHash: hashSecret(secret) };
+    return {
+      id,
+      secretHash: hashSecret(secret),
+      get actsAs() {
+        return actor.actsAs;
+      },
+    };
   }
   const is = '<id>.<secret>, the field session of the response to POST /v1/sessions';
   if (handle.trim() === '') throw new ServiceError('BAD_REQUEST', `The session handle is empty; it must be ${is}.`);

@@ -6,6 +6,7 @@ import type { Broker } from '../../broker/broker.ts';
 import { offsetsOf } from '../../broker/log/log-writer.ts';
 import { asRecords } from '../../broker/log/read-forms.ts';
 import { topicOffsets } from '../../broker/log/topic-offsets.ts';
+import type { Actor } from '../../core/actor.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
 import { linesOf } from '../../core/records/simple-records.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
@@ -28,9 +29,7 @@ export interface CommittingMember {
 }
 
 /** The socket of a request on a log or group. */
-export interface LogSender extends Origin {
-  /** Who sends it; undefined where there is no policy. */
-  readonly identity: string | undefined;
+export interface LogSender extends Origin, Actor {
   /** Aborted when the socket is closed or the server stops: no request waits any more. */
   readonly stopped: AbortSignal;
   succeed(pending: PendingRequest, ok: string, marks: ResponseMarks): void;
@@ -83,7 +82,7 @@ export class LogRequests {
     const { records } = pending;
     if (!records) throw new Error('A produce has no records');
     const fence = request.fence === undefined ? undefined : parseFence(request.fence, 'produce.fence');
-    const deduplicationKey = deduplicationKeyOf(request, records, sender.identity);
+    const deduplicationKey = deduplicationKeyOf(request, records, sender);
     const known = topics.known(topic) ?? (await this.#lookUp(topic)) ?? (await topicAdmin.getOrCreate(topic));
     const produced = await logWriter.produce(
       { topic, partition, acks, fence, deduplicationKey, records, origin: sender },
@@ -139,7 +138,10 @@ export class LogRequests {
         'commit: memberEpoch or memberSecret was sent without memberId. Send memberId, or none of them.',
       );
     }
-    const credential = { secretHash: memberSecret === undefined ? undefined : hashMemberSecret(memberSecret) };
+    const credential = {
+      secretHash: memberSecret === undefined ? undefined : hashMemberSecret(memberSecret),
+      actsAs: sender.actsAs,
+    };
     const by = memberId === undefined ? undefined : { memberId, memberEpoch, credential };
     const commit = () => this.#broker.groupOffsets.commit(group, by, offsets);
     const isReserved = pending.weight === 0 && memberId !== undefined;
@@ -154,9 +156,9 @@ export class LogRequests {
 function deduplicationKeyOf(
   { topic, partition, fence, idempotencyKey: key, producer }: SocketRequest<'produce'>,
   records: RequestRecords,
-  identity: string | undefined,
+  { identity, actsAs }: Actor,
 ): DeduplicationKey | undefined {
-  if (key === undefined) return producer && { kind: 'producer', ...producer };
+  if (key === undefined) return producer && { kind: 'producer', ...producer, actsAs };
   if (producer) {
     throw new ServiceError(
       'BAD_REQUEST',

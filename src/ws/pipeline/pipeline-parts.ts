@@ -1,4 +1,5 @@
 // What all pipelined sockets of a broker share.
+import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { WatchHub } from '../../broker/watches/watch-hub.ts';
 import type { SharedLimit } from '../../core/shared-limit.ts';
@@ -16,6 +17,9 @@ interface Permit {
   release(): void;
 }
 
+/** Who a permit is for. */
+export type SocketClient = Pick<FastifyRequest, 'clientKey' | 'actsAs'>;
+
 /** The permits that admission control gives to sockets. */
 export interface WorkPermits {
   /**
@@ -24,9 +28,9 @@ export interface WorkPermits {
    */
   enter(clientKey: string, weight: number, admitted: (permit: Permit) => void): (() => void) | undefined;
   /** Runs work that keeps a session alive in the reserved capacity. */
-  keepSession<T>(clientKey: string, handle: string, work: () => Promise<T>): Promise<T>;
+  keepSession<T>(client: SocketClient, handle: string, work: () => Promise<T>): Promise<T>;
   /** Runs a small commit of a member there. */
-  commit<T>(clientKey: string, member: CommittingMember, work: () => Promise<T>): Promise<T>;
+  commit<T>(client: SocketClient, member: CommittingMember, work: () => Promise<T>): Promise<T>;
 }
 
 export interface PipelineParts {

@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import { type EventFrame, requestsPerFrameMax, socketCloseCodes } from '../../../schemas/socket.ts';
 import { closeCodes } from '../../../schemas/watch.ts';
 import type { ReadSource } from '../../broker/watches/local-nodes.ts';
+import type { Actor } from '../../core/actor.ts';
 import { findServiceError, ServiceError } from '../../core/service-error.ts';
 import { readFrame } from '../../core/socket-frame.ts';
 import type { WriteSequence } from '../../store/tree/namespace.ts';
@@ -14,7 +15,7 @@ import { InFlight } from './in-flight.ts';
 import { Lanes } from './lanes.ts';
 import type { CommittingMember, LogRequests, LogSender } from './log-requests.ts';
 import { isLocalRead, type ParsedRequest, type PendingRequest, readRequest } from './pending-request.ts';
-import type { PipelineParts } from './pipeline-parts.ts';
+import type { PipelineParts, SocketClient } from './pipeline-parts.ts';
 import { PipelinedWatches } from './pipelined-watches.ts';
 import { accessProblem, type RequestAccess } from './request-access.ts';
 import { isFateUnknown, unknownFate } from './request-fate.ts';
@@ -26,7 +27,7 @@ import type { TreeRequests, TreeSender } from './tree-requests.ts';
 export class PipelinedSocket implements TreeSender, LogSender {
   readonly #parts: PipelineParts;
   readonly #clientKey: string;
-  readonly #access: RequestAccess & Pick<FastifyRequest, 'caller'>;
+  readonly #access: RequestAccess & Actor & SocketClient;
   readonly #socket: Socket;
   readonly #session: SocketSession;
   readonly #watches: PipelinedWatches;
@@ -68,10 +69,11 @@ export class PipelinedSocket implements TreeSender, LogSender {
       {
         ping: () => this.#socket.ping(),
         isUnread: () => this.#intake.isDeaf,
-        keepSession: (handle, work) => permits.keepSession(clientKey, handle, work),
+        keepSession: (handle, work) => permits.keepSession(request, handle, work),
         expired: (id) => this.#sendFrame({ type: 'sessionExpired', id }),
         isClosed: () => !this.#socket.isOpen,
       },
+      request,
       limits.tailLagMsMax,
     );
     this.#watches = new PipelinedWatches(this, {
@@ -92,7 +94,11 @@ export class PipelinedSocket implements TreeSender, LogSender {
   }
 
   get identity(): string | undefined {
-    return this.#access.caller.identity;
+    return this.#access.identity;
+  }
+
+  get actsAs(): string | undefined {
+    return this.#access.actsAs;
   }
 
   get isDead(): boolean {
@@ -269,7 +275,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   }
 
   commitReserved<T>(member: CommittingMember, work: () => Promise<T>): Promise<T> {
-    return this.#parts.permits.commit(this.#clientKey, member, work);
+    return this.#parts.permits.commit(this.#access, member, work);
   }
 
   requireStill(request: ParsedRequest): void {

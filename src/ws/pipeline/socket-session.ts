@@ -4,6 +4,7 @@ import { sessionTtlDefaultMs } from '../../../schemas/sessions.ts';
 import type { SocketRequest } from '../../../schemas/socket.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { SessionRenewer } from '../../broker/sessions/session-renewer.ts';
+import type { Actor } from '../../core/actor.ts';
 import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { WriteSequence } from '../../store/tree/namespace.ts';
@@ -43,12 +44,14 @@ interface Attached {
 export class SocketSession {
   readonly #broker: SessionBroker;
   readonly #peer: SessionPeer;
+  readonly #actor: Actor;
   readonly #tailLagMsMax: number;
   #attached: Attached | undefined;
 
-  constructor(broker: SessionBroker, peer: SessionPeer, tailLagMsMax: number) {
+  constructor(broker: SessionBroker, peer: SessionPeer, actor: Actor, tailLagMsMax: number) {
     this.#broker = broker;
     this.#peer = peer;
+    this.#actor = actor;
     this.#tailLagMsMax = tailLagMsMax;
   }
 
@@ -67,7 +70,7 @@ export class SocketSession {
     );
   }
 
-  /** @throws ServiceError BAD_REQUEST, SESSION_EXPIRED, STORE_UNAVAILABLE, STORE_FULL */
+  /** @throws ServiceError BAD_REQUEST, SESSION_EXPIRED, FORBIDDEN, STORE_UNAVAILABLE, STORE_FULL */
   carryOut(request: SocketRequest<'session'>): Promise<SessionResult> {
     const { ttl, attach, zxid, end } = request;
     const given = [ttl, attach, end].filter((field) => field !== undefined).length;
@@ -105,7 +108,7 @@ export class SocketSession {
 
   async #create(ttlMs: number): Promise<SessionResult> {
     const { sessions } = this.#broker.store;
-    const { handle } = await sessions.create(ttlMs);
+    const { handle } = await sessions.create(ttlMs, this.#actor);
     const { id, ttlMs: granted, expiresAt, lastSeq, zxid } = await this.#begin(handle);
     return { ok: { id, session: handle, ttlMs: granted, expiresAt, lastSeq }, zxid };
   }
@@ -123,7 +126,7 @@ export class SocketSession {
 
   async #begin(handle: string): Promise<SessionAttachment> {
     const { sessions } = this.#broker.store;
-    const credential = parseHandle(handle);
+    const credential = parseHandle(handle, this.#actor);
     const peer = { probe: () => this.#peer.ping(), isAlive: () => this.#peer.isUnread() };
     const expired = () => {
       this.#lose();

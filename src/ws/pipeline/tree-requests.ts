@@ -5,6 +5,7 @@ import { childrenLimitDefault } from '../../../schemas/nodes.ts';
 import type { SocketRequest } from '../../../schemas/socket.ts';
 import { isShowable, readableChildren } from '../../access/readable-children.ts';
 import type { LocalNodes, ReadSource } from '../../broker/watches/local-nodes.ts';
+import type { Actor } from '../../core/actor.ts';
 import { toJsonData } from '../../core/json-data.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { nameOf, pathProblem, shownPath, withoutTrailingSlash } from '../../core/tree/path.ts';
@@ -16,7 +17,7 @@ import type { PendingRequest, ReadRequest } from './pending-request.ts';
 import { pathJson, type ResponseMarks, statJson } from './response-json.ts';
 
 /** The socket of a request on the tree. */
-export interface TreeSender extends Origin {
+export interface TreeSender extends Origin, Pick<Actor, 'actsAs'> {
   readonly session: SessionCredential | undefined;
   /** The newest transaction that its responses reflect, also those that are not sent yet. */
   readonly newestZxid: number;
@@ -226,10 +227,11 @@ function failRead({ pending, path, sender, read }: Reading, error: unknown): voi
 
 type Results = Awaited<ReturnType<Namespace['write']>>['results'];
 
-function multiOps({ ops }: SocketRequest<'multi'>, { session }: TreeSender): Op[] {
+function multiOps({ ops }: SocketRequest<'multi'>, actor: TreeSender): Op[] {
+  const { session } = actor;
   return ops.map((op, index) => {
     try {
-      return requestedOp(op, { where: `ops.${index}`, session, remedy: sessionRemedy });
+      return requestedOp(op, { where: `ops.${index}`, session, actor, remedy: sessionRemedy });
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
       throw new ServiceError(error.code, error.message, { ...error.fields, failed: index });
@@ -237,8 +239,9 @@ function multiOps({ ops }: SocketRequest<'multi'>, { session }: TreeSender): Op[
   });
 }
 
-function singleOp(request: SocketRequest<'create' | 'set' | 'delete'>, { session }: TreeSender): Op {
-  const op = requestedOp(request, { where: request.op, session, remedy: sessionRemedy });
+function singleOp(request: SocketRequest<'create' | 'set' | 'delete'>, actor: TreeSender): Op {
+  const { session } = actor;
+  const op = requestedOp(request, { where: request.op, session, actor, remedy: sessionRemedy });
   if (request.op === 'create' && op.op === 'create') return { ...op, parents: request.parents ?? false };
   if (request.op === 'delete' && op.op === 'delete' && request.recursive) return { ...op, op: 'delete-recursive' };
   return op;

@@ -104,7 +104,7 @@ t.test('of a named producer, also the first ones that a log sees', async (t) => 
       origin,
       acks: '1',
       records: recordsOf(sequence, 0, 1, 2),
-      deduplicationKey: { kind: 'producer', ...producer, sequence },
+      deduplicationKey: { kind: 'producer', ...producer, sequence, actsAs: undefined },
     });
   const sent: ReturnType<typeof produce>[] = [];
   for (let sequence = 0; sequence < 60; sequence += 1) {

@@ -3,6 +3,7 @@ import t from 'tap';
 import { Broker } from '../../../src/broker/broker.ts';
 import { startServer } from '../../../src/server.ts';
 import { Store } from '../../../src/store/store.ts';
+import { brokerCredential } from '../../../src/store/tree/sessions.ts';
 import { freePort } from '../../../testbed/scope.ts';
 import { startServerProcess } from '../../helpers/process.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
@@ -67,7 +68,7 @@ t.test('a broker takes over the id of a dead one, even if the session of the dea
       data: '',
       mode: 'ephemeral',
       parents: true,
-      session: { ...dead, secretHash: '' },
+      session: brokerCredential(dead.id),
     },
     { privileged: true, allowOom: true },
   );

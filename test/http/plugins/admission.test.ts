@@ -1,5 +1,6 @@
 // No client uses the share of others. Hostile clients come from 127.0.0.2, or from the address of the honest one: even then renewals
 // and heartbeats must be served.
+
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
@@ -7,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import WebSocket from 'ws';
 import { defaultLimits } from '../../../src/app.ts';
+import { unrestricted } from '../../../src/core/actor.ts';
 import { parseHandle } from '../../../src/store/tree/sessions.ts';
 import { eventually, http, startTestServer, type TestServer } from '../../helpers/server.ts';
 
@@ -159,7 +161,7 @@ t.test(
     const handle = await createSession(server, '10m');
     const member = await createGroup(server);
     const { store } = server.broker;
-    const expiry = async () => (await store.sessions.get(parseHandle(handle))).expiresAt;
+    const expiry = async () => (await store.sessions.get(parseHandle(handle, unrestricted))).expiresAt;
     const { stop } = flood(t, server, own, 20);
     const before = await expiry();
     const headers = { 'weir-session': handle };

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { defaultLimits } from '../../../src/app.ts';
+import { unrestricted } from '../../../src/core/actor.ts';
 import { defaultStoredLimits } from '../../../src/store/stored-limits.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
@@ -91,7 +92,7 @@ t.test("a session is never ended early, and its lateness is bounded by the reape
   const created = (await http(`${url}/v1/nodes/timed?view=stat`)).body.stat.ctime;
   const { sessions } = server.broker.store;
   await eventually(async () => (await http(`${url}/v1/nodes/timed`)).status === 404, 'it expires');
-  const probe = await sessions.create(1000);
+  const probe = await sessions.create(1000, unrestricted);
   t.ok(probe.expiresAt - 1000 >= session.expiresAt, "by the store's clock the deadline had passed");
   t.ok(session.expiresAt >= created);
 });
@@ -272,7 +273,7 @@ t.test(
 t.test('pages of sessions that expire at the same time hold each once', async (t) => {
   const paged = await startTestServer(t);
   const { sessions, connection } = paged.broker.store;
-  for (let i = 0; i < 25; i += 1) await sessions.create(60_000);
+  for (let i = 0; i < 25; i += 1) await sessions.create(60_000, unrestricted);
   const at = Date.now() + 3_600_000;
   await connection.command(true, async (client) => {
     const ids = await client.zrange('{weir}:sessions', '0', '-1');

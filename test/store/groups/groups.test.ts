@@ -1,11 +1,13 @@
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import { unrestricted } from '../../../src/core/actor.ts';
 import { encodeTopic, topicPath } from '../../../src/core/cluster/cluster-nodes.ts';
 import { emptyGroup, type GroupDocument, memberOf } from '../../../src/core/groups/group-document.ts';
 import { changesBetween } from '../../../src/core/groups/group-nodes.ts';
 import { consume, expire, join, remove } from '../../../src/core/groups/group-state.ts';
 import type { CommitOutcome, GroupCommit, Groups } from '../../../src/store/groups/groups.ts';
 import { Store } from '../../../src/store/store.ts';
+import { brokerCredential } from '../../../src/store/tree/sessions.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { testConfig } from '../../helpers/server.ts';
 
@@ -31,7 +33,7 @@ const view = { get: () => topic, matching: () => [] };
 let sessions = 0;
 
 function withMember(group: GroupDocument, memberId: string): GroupDocument {
-  const request = { sessionTimeoutMs: 10_000, rebalanceTimeoutMs: 1000, reset: 'latest' as const };
+  const request = { sessionTimeoutMs: 10_000, rebalanceTimeoutMs: 1000, reset: 'latest' as const, actor: unrestricted };
   const sessionId = (++sessions).toString(16).padStart(16, '0');
   return join(group, { ...request, memberId, sessionId, subscription: { topics: ['t1'] } }, view);
 }
@@ -98,7 +100,7 @@ t.test(
     const one = new Believer(store.groups);
     await one.commit(withMember(one.document, 'a'));
     await one.commit(consume(withMember(one.document, 'b'), 'a'));
-    await store.sessions.end({ id: memberOf(one.document, 'a').sessionId, secretHash: '' });
+    await store.sessions.end(brokerCredential(memberOf(one.document, 'a').sessionId));
     const gone = await one.commit(undefined);
     t.match(gone, { outcome: 'sessions_ended', version: one.version, living: new Set(['b']) });
     await t.rejects(store.namespace.get('/consumers/g/owners/t1/0'), { code: 'NO_NODE' });
@@ -114,14 +116,14 @@ t.test('a partition that has an owner cannot get another one', async (t) => {
   const before = await store.groups.get('g');
   const changes = changesBetween('g', one.document, withMember(one.document, 'b'), new Set(), 0);
   const { sessionId } = memberOf(withMember(emptyGroup(), 'b'), 'b');
-  changes.sessionsCreated = [{ id: sessionId, ttlMs: 1000 }];
+  changes.sessionsCreated = [{ id: sessionId, ttlMs: 1000, identity: undefined }];
   changes.nodes = [];
   changes.ownersAdded = [{ memberId: 'b', sessionId, topic: 't1', partitions: [0] }];
   const document = JSON.stringify(one.document);
   const wrong = store.groups.commit('g', one.version, { document, changes, liveMemberCount: 1 });
   await t.rejects(wrong, { code: 'NODE_EXISTS' });
   t.same(await store.groups.get('g'), before);
-  await t.rejects(store.sessions.get({ id: sessionId, secretHash: '' }), { code: 'SESSION_EXPIRED' });
+  await t.rejects(store.sessions.get(brokerCredential(sessionId)), { code: 'SESSION_EXPIRED' });
 });
 
 t.test('a version is never used twice, not even by a new group of the same name', async (t) => {

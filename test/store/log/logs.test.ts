@@ -16,7 +16,7 @@ function keyed(key: string, fingerprint: string, partitions = 1): BatchDeduplica
 
 /** A batch of a request whose home is another log. */
 function producerOf(producer: { id: string; epoch: number; sequence: number }): BatchDeduplication {
-  return { kind: 'producer', ...producer, home: false, joined: true, partitions: 2 };
+  return { kind: 'producer', ...producer, actsAs: undefined, home: false, joined: true, partitions: 2 };
 }
 
 const unlimited = { maxRecords: 1_000_000, maxBytes: 1_000_000_000 };

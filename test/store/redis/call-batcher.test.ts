@@ -1,7 +1,9 @@
 import { pino } from 'pino';
 import t from 'tap';
+import { unrestricted } from '../../../src/core/actor.ts';
 import { CallBatcher } from '../../../src/store/redis/call-batcher.ts';
 import { Store } from '../../../src/store/store.ts';
+import { brokerCredential } from '../../../src/store/tree/sessions.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
 import { testConfig } from '../../helpers/server.ts';
 
@@ -83,7 +85,7 @@ t.test('writes that share a call see each other, also if one undoes another', as
   await store.open();
   t.teardown(() => store.close());
   const { namespace } = store;
-  const owner = { id: (await store.sessions.create(60_000)).id, secretHash: '' };
+  const owner = brokerCredential((await store.sessions.create(60_000, unrestricted)).id);
   await namespace.write([
     { op: 'create', path: '/shared' },
     { op: 'create', path: '/shared/owned', mode: 'ephemeral', session: owner },

@@ -1,7 +1,9 @@
 // Ordered requests: what shares a call, and that nothing is sent again behind later ones.
+
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import { unrestricted } from '../../../src/core/actor.ts';
 import { ServiceError } from '../../../src/core/service-error.ts';
 import { ConcurrencyLimiter } from '../../../src/store/redis/concurrency-limiter.ts';
 import { OrderedCalls } from '../../../src/store/redis/ordered-calls.ts';
@@ -116,7 +118,7 @@ async function openStore(t: Test) {
     { op: 'create', path: '/n', data: '0' },
     { op: 'create', path: '/doomed' },
   ]);
-  const session = parseHandle((await sessions.create(60_000)).handle);
+  const session = parseHandle((await sessions.create(60_000, unrestricted)).handle, unrestricted);
   const { epoch } = await sessions.attach(session);
   const origin = newOrigin();
   const place = (seq: number) => ({ origin, sequence: { sessionId: session.id, epoch, seq } });

@@ -1,8 +1,10 @@
 // Random histories of a session with two connections that lose replies and repeat (guarantee S5), against a simple model: each write
 // takes effect at most once, in order, and none behind a lost one.
+
 import fc from 'fast-check';
 import { pino } from 'pino';
 import t from 'tap';
+import { unrestricted } from '../../../src/core/actor.ts';
 import { hasCode } from '../../../src/core/service-error.ts';
 import { Store } from '../../../src/store/store.ts';
 import { parseHandle, type SessionCredential } from '../../../src/store/tree/sessions.ts';
@@ -103,7 +105,7 @@ t.test(`${runs} random histories of two connections`, { timeout: 120_000 + runs 
       histories += 1;
       const path = `/h${histories}`;
       await stores[0].namespace.write([{ op: 'create', path }]);
-      const session = parseHandle((await stores[0].sessions.create(600_000)).handle);
+      const session = parseHandle((await stores[0].sessions.create(600_000, unrestricted)).handle, unrestricted);
       const model = new SessionModel();
       for (const each of bursts) await play(each, path, session, model);
       // The client sends what has no response again after it attached: here all that is kept.

@@ -1,7 +1,9 @@
 // Writes with a sequence (guarantee S5): at most once, in order, from the connection that was attached last.
+
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import t from 'tap';
+import { unrestricted } from '../../../src/core/actor.ts';
 import { ServiceError } from '../../../src/core/service-error.ts';
 import { coordinationKeys } from '../../../src/store/keys.ts';
 import { Store } from '../../../src/store/store.ts';
@@ -36,7 +38,7 @@ async function attach(credential: SessionCredential) {
 }
 
 async function newSession(): Promise<SessionCredential> {
-  return parseHandle((await sessions.create(60_000)).handle);
+  return parseHandle((await sessions.create(60_000, unrestricted)).handle, unrestricted);
 }
 
 let made = 0;
@@ -67,7 +69,7 @@ t.test('attaching renews the session, raises its epoch, and says where its write
 t.test('a session is attached with its handle only', async (t) => {
   const session = await newSession();
   await t.rejects(sessions.attach({ ...session, secretHash: 'wrong' }), { code: 'SESSION_EXPIRED' });
-  await t.rejects(sessions.attach({ id: '0'.repeat(16), secretHash: 'x' }), { code: 'SESSION_EXPIRED' });
+  await t.rejects(sessions.attach({ ...session, id: '0'.repeat(16) }), { code: 'SESSION_EXPIRED' });
   await sessions.end(session);
   await t.rejects(sessions.attach(session), { code: 'SESSION_EXPIRED' });
 });
@@ -262,7 +264,7 @@ t.test(
     t.teardown(() => other.close());
     const origin = { isDead: false };
     await other.namespace.write([{ op: 'create', path: '/n' }]);
-    const session = parseHandle((await other.sessions.create(60_000)).handle);
+    const session = parseHandle((await other.sessions.create(60_000, unrestricted)).handle, unrestricted);
     const set = (epoch: number, seq: number) => {
       const sequence = { sessionId: session.id, epoch, seq };
       return other.namespace.write([{ op: 'set', path: '/n', data: String(seq) }], { origin, sequence });

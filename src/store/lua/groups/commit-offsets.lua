@@ -33,7 +33,7 @@ if repeated then return repeated[1] == 'OK' and { 'OK', 'repeated', repeated[3] 
 
 local version = group.version()
 if version ~= expected then return group.conflict() end
-if session_id ~= '' and session.problem(session_id, '') then return group.sessions_ended() end
+if session_id ~= '' and session.problem(session_id, '', '') then return group.sessions_ended() end
 if call ~= '' and call ~= redis.call('HGET', keys.positions(group.name), caller) then return { 'OK', 'superseded' } end
 for _, row in ipairs(rows) do
   local problem = row[4] ~= '' and group.claim_topic(row[1], row[2], limits)

@@ -206,8 +206,7 @@ function apply.run(name, document, fields)
   if refused then return refused end
 
   for _, row in ipairs(update.sessions_to_create) do
-    redis.call('HSET', keys.session(row[1]), 'secret_hash', row[2], 'ttl_ms', row[3], 'created_at', now_ms)
-    redis.call('ZADD', keys.sessions, now_ms + tonumber(row[3]), row[1])
+    session.create(row[1], row[2], row[3], row[4])
   end
   local problem = stage_commits() or stage_disowned() or stage_operations() or stage_owned()
   if problem then

@@ -88,6 +88,7 @@ function group.own(topic, partitions, member, session_id, limits)
       mode = 'ephemeral',
       session = session_id,
       secret_hash = '',
+      identity = '',
       parents = true,
     }, limits)
     if problem then return problem end

@@ -1,10 +1,10 @@
 --- @include "lib/log"
 --- @include "lib/clock"
 --[[ The state of a producer in one log: its newest epoch here, its next sequence (counted at the producer's home only), the
-     results of its last requests, and its last use. docs/adr/007 says how the logs of a request work together. ]]
+     results of its last requests, its last use, and the identity to which it belongs, if any. docs/adr/007 says how the logs of a request work together. ]]
 local producer = { RESULTS_MAX = 5 }
 
---- The state { epoch, used, next, answers }, or nil. The field of the results is called `answers` in stored data.
+--- The state { epoch, used, next, answers, identity }, or nil. The field of the results is called `answers` in stored data.
 function producer.find(id)
   local stored = redis.call('HGET', log.producers, id)
   return stored and cmsgpack.unpack(stored)
@@ -15,13 +15,20 @@ function producer.save(id, state)
   redis.call('HSET', log.producers, id, cmsgpack.pack(state))
 end
 
---- The state at the beginning of an epoch.
-function producer.begin(epoch) return { epoch = epoch, next = 0, answers = {} } end
+--- The state at the beginning of an epoch. `identity` = to which the registry says that the producer belongs, or nil.
+function producer.begin(epoch, identity) return { epoch = epoch, next = 0, answers = {}, identity = identity } end
 
---- Checks a request { producer, epoch, sequence, home, joined }. Returns the first result of a repeat, or an error; or nil
+--- Checks a request { producer, epoch, sequence, home, joined, identity, actor }; `actor` = whose producers its sender may use, nil
+--- = of all. Returns the first result of a repeat, or an error; or nil
 --- and the state to pass to producer.note, if the request is new.
 function producer.judge(request)
   local state = producer.find(request.producer)
+  if state and state.identity and request.actor and state.identity ~= request.actor then
+    return {
+      'FORBIDDEN',
+      'Producer ' .. request.producer .. ' belongs to another identity than ' .. request.actor .. '; register one of your own.',
+    }
+  end
   if state and request.epoch < state.epoch then
     return {
       'PRODUCER_FENCED',
@@ -34,7 +41,7 @@ function producer.judge(request)
     if not request.joined then
       return { 'UNKNOWN_PRODUCER', 'This log does not know epoch ' .. whole(request.epoch) .. ' of producer ' .. request.producer .. '.' }
     end
-    state = producer.begin(request.epoch)
+    state = producer.begin(request.epoch, request.identity)
   end
   local oldest = request.sequence
   for _, result in ipairs(state.answers) do

@@ -16,12 +16,12 @@
                 { oldest, newest, before, after } (timestamps of the whole request in ms, and how far they may be before and
                 after the present), { fence, token, lost } (lost = the error text if the broker refuses the token, unless the
                 request is a repeat), and { key, fingerprint, partitions } or
-                { producer, epoch, sequence, home, joined, partitions }
+                { producer, epoch, sequence, home, joined, partitions, identity, actor } (lib/log-producer.lua)
      Returns { 'OK', { start offset, end offset, offset up to which the log is compacted, time of its creation in ms }, result, … }
              with one result for each batch: { 'OK', replayed (1/0), base offset (-1: no records), number of
              records, time in ms, number of partitions that the request was spread over, or 0 } or an error
-     Errors  UNKNOWN_TOPIC for all; of one batch, in order: IDEMPOTENCY_KEY_REUSED; PRODUCER_FENCED (field epoch),
-             UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); TOO_MANY_REQUESTS (stored results); BAD_REQUEST
+     Errors  UNKNOWN_TOPIC for all; of one batch, in order: IDEMPOTENCY_KEY_REUSED; FORBIDDEN (producer), PRODUCER_FENCED
+             (field epoch), UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); TOO_MANY_REQUESTS (stored results); BAD_REQUEST
              (fields timestamp, now); FENCED (field token), TOO_MANY_REQUESTS (fences)
      Emits   one message on the channel, if anything was appended. If it is lost, readers learn of the records later. ]]
 local channel, message_head, result_limits, fences_max = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])

@@ -6,11 +6,16 @@
 
      KEYS    1 root
      ARGV    1 producer id  2 producer epoch  3 log, `<topicId>:<partition>`
-     Returns { 'OK' }
-     Errors  UNKNOWN_PRODUCER, PRODUCER_FENCED (field epoch: the newest) ]]
-local id, epoch, log_name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+             4 identity whose producers the caller may use, or '' = of all
+     Returns { 'OK', identity to which the producer belongs or '' }
+     Errors  FORBIDDEN, UNKNOWN_PRODUCER, PRODUCER_FENCED (field epoch: the newest) ]]
+local id, epoch, log_name, acts_as = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
-local newest = tonumber(redis.call('HGET', keys.producer(id), 'epoch'))
+local stored, owner = unpack(redis.call('HMGET', keys.producer(id), 'epoch', 'identity'))
+local newest = tonumber(stored)
+if owner and acts_as ~= '' and owner ~= acts_as then
+  return { 'FORBIDDEN', 'Producer ' .. id .. ' belongs to another identity than ' .. acts_as .. '; register one of your own.' }
+end
 if not newest or epoch > newest then
   local known = newest and ' is at epoch ' .. whole(newest) .. ', not yet at ' .. whole(epoch)
     or ' is not known: it never was, or it was idle for too long'
@@ -25,4 +30,4 @@ if epoch < newest then
 end
 redis.call('SADD', keys.producer_logs(id), log_name)
 redis.call('ZADD', keys.producers, now_ms, id)
-return { 'OK' }
+return { 'OK', owner or '' }

@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
---- @include "lib/keys"
---- @include "lib/clock"
+--- @include "lib/session"
 --[[ Creates the session of a broker. Runs at the memory limit, so that a broker that starts there can serve reads and
      deletions; sessions of clients do not (sessions/create.lua).
 
@@ -11,6 +10,5 @@
 local id, ttl_ms = ARGV[1], tonumber(ARGV[2])
 
 -- It has no secret: no handle leads to it.
-redis.call('HSET', keys.session(id), 'secret_hash', '', 'ttl_ms', ttl_ms, 'created_at', now_ms)
-redis.call('ZADD', keys.sessions, now_ms + ttl_ms, id)
+session.create(id, '', ttl_ms, '')
 return { 'OK' }

@@ -1,6 +1,5 @@
 #!lua
---- @include "lib/keys"
---- @include "lib/clock"
+--- @include "lib/session"
 --- @include "lib/idempotency"
 --[[ Creates the session of a client.
 
@@ -8,12 +7,12 @@
      ARGV    1 session id  2 hash of its secret  3 time to live, ms
              4 sealed handle, which a repeat with the same Idempotency-Key gets
              5 record id of that key, or ''  6 fingerprint of the request  7 limits of stored responses (lib/record-quota.lua)
-             8 most sessions  9 label, or ''
+             8 most sessions  9 label, or ''  10 identity of its client, or ''
      Returns { 'OK', replayed (1/0), session id, sealed handle, time to live in ms, expires at in ms }
      Errors  IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored responses, or sessions) ]]
 local id, secret_hash, ttl_ms, sealed_handle = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local record_id, fingerprint, response_limits = ARGV[5], ARGV[6], ARGV[7]
-local sessions_max, label = tonumber(ARGV[8]), ARGV[9]
+local sessions_max, label, identity = tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local replay = idempotency.find(record_id, fingerprint, response_limits)
 if replay then return replay end
@@ -25,9 +24,8 @@ if redis.call('ZCARD', keys.sessions) >= sessions_max then
     'sessionsMax', sessions_max,
   }
 end
-redis.call('HSET', keys.session(id), 'secret_hash', secret_hash, 'ttl_ms', ttl_ms, 'created_at', now_ms)
+session.create(id, secret_hash, ttl_ms, identity)
 if label ~= '' then redis.call('HSET', keys.session(id), 'label', label) end
-redis.call('ZADD', keys.sessions, now_ms + ttl_ms, id)
 local reply = { 'OK', 0, id, sealed_handle, ttl_ms, now_ms + ttl_ms }
 idempotency.store(record_id, fingerprint, response_limits, reply)
 return reply

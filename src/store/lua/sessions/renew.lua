@@ -1,16 +1,15 @@
 #!lua flags=allow-oom
---- @include "lib/keys"
---- @include "lib/clock"
 --- @include "lib/session"
 --[[ Renews a session for its full time to live. Runs at the memory limit, as it only moves a deadline.
 
      KEYS    1 root
      ARGV    1 session id  2 hash of its secret, or '' for a session of the broker itself
+             3 identity of the caller, or '' = it may use sessions of all
      Returns { 'OK', time to live in ms, expires at in ms }
-     Errors  SESSION_EXPIRED ]]
-local id, secret_hash = ARGV[1], ARGV[2]
+     Errors  SESSION_EXPIRED, FORBIDDEN ]]
+local id, secret_hash, identity = ARGV[1], ARGV[2], ARGV[3]
 
-local problem = session.problem(id, secret_hash)
+local problem = session.problem(id, secret_hash, identity)
 if problem then return problem end
 local ttl_ms = tonumber(redis.call('HGET', keys.session(id), 'ttl_ms'))
 redis.call('ZADD', keys.sessions, now_ms + ttl_ms, id)
