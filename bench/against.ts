@@ -53,7 +53,10 @@ async function open(folder: string): Promise<Side> {
   const { socketPath } = redis;
   const log = pino({ level: 'silent' });
   const options = { prefix: 'weir', sessionMinTtlMs: 1000, sessionMaxTtlMs: 10_000, maxNodeBytes: 2 ** 20 };
-  const store = new Store({ ...options, target: { socketPath }, eventRetention: 100_000, storeWaitMs: 5000 }, log);
+  const store = new Store(
+    { ...options, target: { socketPath }, eventRetention: 100_000, storeWaitMs: 5000, storeTimeoutMs: 2000 },
+    log,
+  );
   await store.open();
   const tail = new EventTail(store.events, log);
   await tail.start();

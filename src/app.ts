@@ -203,7 +203,7 @@ export async function buildApp(
     metrics,
   });
   await app.register(slowSenders, { timeouts, metrics });
-  await app.register(timeLimit);
+  await app.register(timeLimit, { replyMs: broker.store.connection.timeouts.replyMs });
   const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
   await app.register(hostCheck, { names, metrics, log });
   await app.register(originCheck, { allowed: config.corsOrigins, metrics, log });

@@ -49,6 +49,7 @@ export class TreeSite {
       { socketPath: server.socketPath },
       pino({ level: 'silent' }),
       coordinationKeys('weir').root,
+      2000,
     );
     connection.start();
     await connection.ready(10_000);

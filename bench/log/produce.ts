@@ -7,6 +7,7 @@ import { createMetrics } from '../../src/broker/metrics.ts';
 import { parseLines, parseRecords, type RequestRecords } from '../../src/core/records/record-input.ts';
 import { effectiveConfig } from '../../src/core/records/topic-config.ts';
 import type { Producers } from '../../src/store/log/producers.ts';
+import { callTimeouts } from '../../src/store/redis/time-limits.ts';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import { type LogSite, logCallsOf, type Topic } from '../lib/log-site.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
@@ -189,7 +190,7 @@ async function callsFor({ name, topicId }: Topic, { type }: Case, body: string):
   return logCallsOf((logs) =>
     new LogWriter(
       topics as unknown as TopicCache,
-      { logs, producers: noProducers, namespace: {} as never },
+      { connection: { timeouts: callTimeouts(2000) } as never, logs, producers: noProducers, namespace: {} as never },
       createMetrics(),
     ).produce({
       topic: name,

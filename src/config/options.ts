@@ -41,6 +41,7 @@ export interface Config {
   redisSentinelPassword?: string;
   /** How long a starting server waits for a Redis that does not reply. */
   storeWaitMs: number;
+  storeTimeoutMs: number;
   appendfsync: 'always' | 'everysec' | 'no';
   prefix: string;
   sessionMinTtlMs: number;
@@ -203,6 +204,14 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     placeholder: 'duration',
     meaning:
       'How long a starting server waits for a Redis that does not reply, for example as it starts later. Time in which Redis loads its data does not count.',
+  },
+  storeTimeoutMs: {
+    variable: 'WEIR_STORE_TIMEOUT',
+    schema: duration(500),
+    default: '2s',
+    placeholder: 'duration',
+    meaning:
+      'How long a request waits for Redis before it fails with STORE_UNAVAILABLE. Longer where the disk of Redis needs seconds for a sync.',
   },
   appendfsync: {
     variable: 'WEIR_APPENDFSYNC',

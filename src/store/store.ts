@@ -50,6 +50,8 @@ interface StoreOptions {
   eventRetention: number;
   /** How long open() waits for a Redis that does not reply, ms. */
   storeWaitMs: number;
+  /** How long a request may wait for Redis, ms. */
+  storeTimeoutMs: number;
   /** Default: defaultStoredLimits. */
   storedLimits?: StoredLimits;
   /** Migrations of stored data, the oldest first; the last one leads to the layout of this program. */
@@ -104,7 +106,7 @@ export class Store {
       this.#resolveUnsupportedLayout = resolve;
     });
     this.#rootKey = keys.root;
-    this.connection = new StoreConnection(options.target, log, keys.root);
+    this.connection = new StoreConnection(options.target, log, keys.root, options.storeTimeoutMs);
     this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention, responseLimits });
     this.sessions = new Sessions(this.connection, keys, {
       minTtlMs: options.sessionMinTtlMs,

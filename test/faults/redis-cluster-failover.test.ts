@@ -60,7 +60,7 @@ t.test(
   { timeout: (seconds + 180) * 1000 },
   async (t) => {
     const cluster = await startRedisCluster(t, 3, true);
-    const { url } = await startTestServer(t, {}, { url: cluster.url });
+    const { url } = await startTestServer(t, { storeTimeoutMs: 2000 }, { url: cluster.url });
     const load = await startAcknowledgedLoad(url, { topic: 'safe', partitions: 4, replicas: 1 });
     const { topicId } = (await http(`${url}/v1/topics/safe`)).body;
     const keys = [

@@ -46,7 +46,7 @@ t.test(
   { timeout: (seconds + 180) * 1000 },
   async (t) => {
     const setup = await startSentinels(t, 1);
-    const { url } = await startTestServer(t, {}, { url: setup.url });
+    const { url } = await startTestServer(t, { storeTimeoutMs: 2000 }, { url: setup.url });
     t.match((await http(`${url}/v1/cluster`)).body.store, { engine: 'sentinel', shards: 1 });
     const watcher = await openSocket(t, `${url}/v1/watch`);
     watcher.send({ type: 'watch', id: 'w', path: '/app', mode: 'node' });

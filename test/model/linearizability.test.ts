@@ -222,8 +222,8 @@ function judge(t: Test, { registers, sequences }: Run, what: string): { operatio
 
 async function startTwoBrokers(t: Test) {
   const { socketPath, redis } = await startTestRedis(t, { appendfsync: 'always' });
-  const one = await startTestServer(t, {}, { socketPath });
-  const two = await startTestServer(t, {}, { socketPath });
+  const one = await startTestServer(t, { storeTimeoutMs: 2000 }, { socketPath });
+  const two = await startTestServer(t, { storeTimeoutMs: 2000 }, { socketPath });
   const { namespace } = one.broker.store;
   await namespace.writeOne({ op: 'create', path: '/lin' });
   const prepare = async (round: number) => {

@@ -21,6 +21,7 @@ const store = new Store(
   {
     target: { socketPath },
     storeWaitMs: 10_000,
+    storeTimeoutMs: 8000,
     prefix: 'model',
     sessionMinTtlMs: 1,
     sessionMaxTtlMs: 1e9,

@@ -11,8 +11,8 @@ import type { AppendResult } from '../../store/log/log-replies.ts';
 import type { BatchToAppend, DeduplicationKey, Fence, Logs, RequestTimestamps } from '../../store/log/logs.ts';
 import type { Producers } from '../../store/log/producers.ts';
 import type { Origin } from '../../store/origin.ts';
-import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
+import type { Store } from '../../store/store.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
@@ -76,10 +76,16 @@ export class LogWriter {
   readonly #order = new AppendOrder();
   /** By topic, the partition of the last keyless records; each broker starts at a random one. */
   readonly #rotation = new WeakMap<TopicInfo, number>();
+  readonly #replyMsMax: number;
   readonly #unacknowledgedFailures;
 
-  constructor(topics: TopicCache, store: { logs: Logs; producers: Producers; namespace: Namespace }, metrics: Metrics) {
-    const { logs, producers, namespace } = store;
+  constructor(
+    topics: TopicCache,
+    store: Pick<Store, 'connection' | 'logs' | 'producers' | 'namespace'>,
+    metrics: Metrics,
+  ) {
+    const { connection, logs, producers, namespace } = store;
+    this.#replyMsMax = connection.timeouts.replyMs;
     this.#topics = topics;
     this.#logs = logs;
     this.#producers = producers;
@@ -108,7 +114,7 @@ export class LogWriter {
           .finally(() => turn.leave())
       : this.#topics.withTopic(name, (topic) => this.#produce(topic, request), known);
     // One limit for all steps: a store that is slow at each of them must not use the time limit of each.
-    return withTimeout(produced, multiStepReplyMsMax, unknownFate);
+    return withTimeout(produced, this.#replyMsMax, unknownFate);
   }
 
   async #produce(topic: TopicInfo, unchecked: ProduceRequest, turn?: Turn): Promise<ProduceResult> {

@@ -3,7 +3,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ServiceError } from '../../core/service-error.ts';
-import { multiStepReplyMsMax } from '../../store/redis/time-limits.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 
 declare module 'fastify' {
@@ -13,11 +12,16 @@ declare module 'fastify' {
   }
 }
 
-async function installTimeLimit(app: FastifyInstance): Promise<void> {
+interface TimeLimitOptions {
+  /** How long a response may take, from its whole request on, ms. */
+  replyMs: number;
+}
+
+async function installTimeLimit(app: FastifyInstance, { replyMs }: TimeLimitOptions): Promise<void> {
   app.decorateRequest('respondByMs', 0);
   // After the body, whose time depends on its sender, and before the session of the request is renewed.
   app.addHook('preValidation', (request, _reply, done) => {
-    request.respondByMs = performance.now() + multiStepReplyMsMax;
+    request.respondByMs = performance.now() + replyMs;
     done();
   });
   app.addHook('onRoute', (route) => {

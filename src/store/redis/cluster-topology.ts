@@ -14,13 +14,7 @@ import { ServiceError } from '../../core/service-error.ts';
 import { createClient, locatingConnector } from './client.ts';
 import type { ManagedConnection } from './managed-connection.ts';
 import { type SlotRanges, SlotTable } from './slot-table.ts';
-import {
-  commandTimeoutMs,
-  locateTimeoutMs,
-  refusalRetryMs,
-  topologyFreshMs,
-  topologyRefreshMs,
-} from './time-limits.ts';
+import { locateTimeoutMs, refusalRetryMs, topologyFreshMs, topologyRefreshMs } from './time-limits.ts';
 import type { Shard, Topology, TopologyOptions } from './topology.ts';
 
 export class ClusterTopology implements Topology {
@@ -211,6 +205,6 @@ export class ClusterTopology implements Topology {
   /** Closes the connection to a former primary once its commands in flight have ended or timed out. */
   #retire(address: string, connection: ManagedConnection): void {
     this.#connections.delete(address);
-    setTimeout(() => connection.close(), commandTimeoutMs).unref();
+    setTimeout(() => connection.close(), this.#options.retireAfterMs).unref();
   }
 }

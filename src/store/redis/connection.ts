@@ -11,7 +11,7 @@ import { OrderedScripts } from './ordered-scripts.ts';
 import type { LoadingProgress, ServerInfo } from './server-info.ts';
 import { storeError, unreachableError } from './store-error.ts';
 import type { StoreTarget } from './target.ts';
-import { callRetryMsMax, startWaitLogEveryMs } from './time-limits.ts';
+import { type CallTimeouts, callTimeouts, startWaitLogEveryMs } from './time-limits.ts';
 import type { Topology, TopologyKind } from './topology.ts';
 
 type Command = (...args: (string | number | Buffer)[]) => Promise<unknown>;
@@ -34,6 +34,7 @@ interface CallOptions {
 }
 
 export class StoreConnection {
+  readonly timeouts: CallTimeouts;
   readonly #coordinationKey: string;
   readonly #topology: Topology;
   readonly #scripts: Map<string, Script>;
@@ -43,8 +44,13 @@ export class StoreConnection {
   #closing = false;
   #waiters = new Set<() => void>();
 
-  /** @param coordinationKey any key of the hash slot that holds the coordination keys (store/keys.ts) */
-  constructor(target: StoreTarget, log: Logger, coordinationKey: string) {
+  /**
+   * @param coordinationKey any key of the hash slot that holds the coordination keys (store/keys.ts)
+   * @param storeTimeoutMs how long a request may wait for Redis
+   */
+  constructor(target: StoreTarget, log: Logger, coordinationKey: string, storeTimeoutMs: number) {
+    const timeouts = callTimeouts(storeTimeoutMs);
+    this.timeouts = timeouts;
     this.#coordinationKey = coordinationKey;
     const kind = topologyKindOf(target);
     const scripts = loadScripts(undefined, kind === 'cluster');
@@ -56,6 +62,7 @@ export class StoreConnection {
     const onChange = () => this.#notifyWaiters();
     this.#topology = createTopology(target, {
       coordinationKey,
+      retireAfterMs: timeouts.commandMs,
       onChange,
       createConnection: ({ createClient, isCoordination }) =>
         new ManagedConnection({
@@ -64,6 +71,7 @@ export class StoreConnection {
             if (isCoordination) for (const hook of this.#openHooks) await hook(info, kind);
           },
           onChange,
+          timeouts,
           onLost: () => {
             this.#connectionLosses += 1;
           },
@@ -203,7 +211,7 @@ export class StoreConnection {
     await Promise.all(
       this.#topology.shards().map(async ({ address, connection }) => {
         try {
-          await this.#waitUntil(() => connection.isOpen, callRetryMsMax);
+          await this.#waitUntil(() => connection.isOpen, this.timeouts.retryMs);
           if (!connection.isOpen) throw unreachableError();
           results.push(await query(connection.client));
         } catch (error) {
@@ -225,7 +233,7 @@ export class StoreConnection {
   /** The open connection to the server that holds a key. @throws ServiceError STORE_UNAVAILABLE */
   async connectionOf(key: string): Promise<ManagedConnection> {
     const connection = this.#topology.connectionOf(key);
-    return connection?.isOpen ? connection : this.#openConnectionOf(key, performance.now() + callRetryMsMax);
+    return connection?.isOpen ? connection : this.#openConnectionOf(key, performance.now() + this.timeouts.retryMs);
   }
 
   /** Identifies the server that holds a key, reachable or not: the same value for all keys of that server. */
@@ -273,9 +281,9 @@ export class StoreConnection {
     return script;
   }
 
-  /** Sends a command to the server of its key; again, for at most callRetryMsMax, if it was refused before it did anything. */
+  /** Sends a command to the server of its key; again, for at most timeouts.retryMs, if it was refused before it did anything. */
   async #send<T>(key: string, writes: boolean, send: (client: Redis) => Promise<T>): Promise<T> {
-    const deadline = performance.now() + callRetryMsMax;
+    const deadline = performance.now() + this.timeouts.retryMs;
     for (;;) {
       const known = this.#topology.connectionOf(key);
       const connection = known?.isOpen ? known : await this.#openConnectionOf(key, deadline);

@@ -6,7 +6,7 @@ import { installCommandTimeout } from './command-timeout.ts';
 import { ConnectionWatchdog } from './connection-watchdog.ts';
 import { type LoadingProgress, loadingOf, parseInfo, runIdOf, type ServerInfo } from './server-info.ts';
 import { configurationFault } from './store-error.ts';
-import { commandTimeoutMs, inactivityCheckEveryMs, inactivityMsMax } from './time-limits.ts';
+import { type CallTimeouts, inactivityCheckEveryMs } from './time-limits.ts';
 
 interface ManagedConnectionOptions {
   /** Creates a client of this server, not yet connected. */
@@ -17,6 +17,7 @@ interface ManagedConnectionOptions {
   onChange(): void;
   /** Called when an open connection was lost. */
   onLost(): void;
+  timeouts: CallTimeouts;
   log: Logger;
 }
 
@@ -35,8 +36,8 @@ export class ManagedConnection {
 
   constructor(options: ManagedConnectionOptions) {
     this.#options = options;
-    this.client = this.#createClient({ commandTimeout: commandTimeoutMs });
-    this.#watchdog = new ConnectionWatchdog(this.client, inactivityMsMax);
+    this.client = this.#createClient({ commandTimeout: options.timeouts.commandMs });
+    this.#watchdog = new ConnectionWatchdog(this.client, options.timeouts.inactivityMs);
     this.client.on('connect', () => void this.#updateLoading());
     this.client.on('ready', () => void this.#open());
     this.client.on('close', () => this.#handleClose());
@@ -90,7 +91,7 @@ export class ManagedConnection {
    * an attempt to connect fails: nothing is sent twice.
    * @param replyMsMax the connection counts as dead if a command gets no reply for so long
    */
-  createDedicatedClient(options: RedisOptions, replyMsMax: number = inactivityMsMax): Redis {
+  createDedicatedClient(options: RedisOptions, replyMsMax: number = this.#options.timeouts.inactivityMs): Redis {
     const client = this.#createClient({
       ...options,
       // These errors come from a server that is no longer the primary of the key.

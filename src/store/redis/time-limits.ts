@@ -1,19 +1,33 @@
 // Every time limit and interval of the connections to Redis, each with its reason. All are in milliseconds.
 
-/**
- * How long a call waits for a connection that is not open, or repeats a command that was refused before it did anything.
- * Together with commandTimeoutMs, a request never waits longer than 2 s for an absent Redis (guarantee E3).
- */
-export const callRetryMsMax = 500;
-/** How long a command may take. Scripts take milliseconds; a sync to a slow disk may take a second. */
-export const commandTimeoutMs = 1400;
-/** How long a response may take that needs several commands one after the other, if Redis is slow or away (guarantee E3). */
-export const multiStepReplyMsMax = 1950;
-/**
- * A connection that has an outstanding reply and receives nothing for so long is dead: the machine is gone, or the network drops
- * packets. It is longer than commandTimeoutMs, so no command is cut off that could still get its reply.
- */
-export const inactivityMsMax = 2000;
+/** The limits of one call. Together they keep a request from waiting for Redis longer than WEIR_STORE_TIMEOUT (guarantee E3). */
+export interface CallTimeouts {
+  /** How long a call waits for a connection that is not open, or repeats a command that was refused before it did anything. */
+  retryMs: number;
+  /** How long a command may take. Scripts take milliseconds; a sync to a slow disk may take a second. */
+  commandMs: number;
+  /** How long a call waits until other large ones have ended. */
+  queueMs: number;
+  /** How long a response may take that needs several commands one after the other. */
+  replyMs: number;
+  /**
+   * A connection that has an outstanding reply and receives nothing for so long is dead: the machine is gone, or the network drops
+   * packets. It is longer than commandMs, so no command is cut off that could still get its reply.
+   */
+  inactivityMs: number;
+}
+
+/** @param storeTimeoutMs how long a request may wait for Redis */
+export function callTimeouts(storeTimeoutMs: number): CallTimeouts {
+  return {
+    retryMs: 0.25 * storeTimeoutMs,
+    commandMs: 0.7 * storeTimeoutMs,
+    queueMs: 0.5 * storeTimeoutMs,
+    replyMs: 0.975 * storeTimeoutMs,
+    inactivityMs: storeTimeoutMs,
+  };
+}
+
 /** How often connections are checked for inactivity. A fraction of inactivityMsMax, as silent checks are counted. */
 export const inactivityCheckEveryMs = 500;
 /** How long an attempt to connect may take. Between machines that can reach each other it takes milliseconds. */

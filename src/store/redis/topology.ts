@@ -32,6 +32,8 @@ export interface Topology {
 }
 
 export interface TopologyOptions {
+  /** How long a connection that leads to a former primary may still get replies, ms. */
+  retireAfterMs: number;
   createConnection(options: {
     /** Whether it is the connection to the coordination keys. */
     isCoordination: boolean;

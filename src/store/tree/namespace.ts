@@ -89,8 +89,6 @@ const orderedReadWeight = 2;
 
 /** A large transaction may block Redis for a tenth of a second. Others wait in the broker, so that small requests run in between. */
 const largeAtOnce = 1;
-/** Together with callRetryMsMax and commandTimeoutMs it stays near the 2 s within which a request gets a response. */
-const largeWaitMsMax = 1000;
 /** The number of nodes with stats in all pages in flight: some 5 ms of Redis. A page of the largest size runs alone, and takes ten times as long. */
 const pageNodesAtOnce = 2000;
 /** A page of at most so many nodes takes half a millisecond, and does not wait for others. */
@@ -107,10 +105,7 @@ export class Namespace {
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
   /** By kind, the calls of which few may be in flight at once. */
-  readonly limiters = {
-    large_transactions: new ConcurrencyLimiter('large transactions', largeAtOnce, largeWaitMsMax),
-    pages: new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, largeWaitMsMax),
-  };
+  readonly limiters;
   readonly #oomWrites: CallBatcher<Buffer, ReplyValue>;
   readonly #ordered: OrderedCalls<OrderedScript>;
 
@@ -118,6 +113,11 @@ export class Namespace {
     this.#connection = connection;
     this.#keys = keys;
     this.limits = limits;
+    const { queueMs } = connection.timeouts;
+    this.limiters = {
+      large_transactions: new ConcurrencyLimiter('large transactions', largeAtOnce, queueMs),
+      pages: new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, queueMs),
+    };
     this.#writes = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
     this.#deletions = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
     this.#oomWrites = new CallBatcher(operationsPerCallMax, (requests) =>

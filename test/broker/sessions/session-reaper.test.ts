@@ -60,7 +60,7 @@ t.test(
 
 t.test('an outage of Redis also extends sessions', async (t) => {
   const { socketPath, redis } = await startTestRedis(t, { appendfsync: 'always' });
-  const { url } = await startTestServer(t, {}, { socketPath });
+  const { url } = await startTestServer(t, { storeTimeoutMs: 2000 }, { socketPath });
   const { body: session } = await http(`${url}/v1/sessions`, 'POST', { ttl: '1500ms' });
   await http(`${url}/v1/nodes/forgiven?mode=ephemeral&session=${session.session}`, 'PUT', '');
   // SIGSTOP, not SIGKILL: Redis sends no reply and does not exit until SIGCONT.
@@ -78,7 +78,7 @@ t.test('an outage of Redis also extends sessions', async (t) => {
 
 t.test('a write whose result is unknown reports that, and a retry with the same key is safe', async (t) => {
   const { socketPath, redis } = await startTestRedis(t);
-  const { url } = await startTestServer(t, {}, { socketPath });
+  const { url } = await startTestServer(t, { storeTimeoutMs: 2000 }, { socketPath });
   await http(`${url}/v1/nodes/fate`, 'PUT', '');
   process.kill(redis.pid, 'SIGSTOP');
   t.teardown(() => process.kill(redis.pid, 'SIGCONT'));

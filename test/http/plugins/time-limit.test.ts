@@ -13,7 +13,11 @@ t.test(
     const network = await startFaultyNetwork(t, `http://127.0.0.1:${redis.port}`);
     const complaints: string[] = [];
     const log = pino({ level: 'warn' }, { write: (line: string) => complaints.push(line) });
-    const server = await startServer(testConfig, { url: `redis://127.0.0.1:${network.port}` }, log);
+    const server = await startServer(
+      { ...testConfig, storeTimeoutMs: 2000 },
+      { url: `redis://127.0.0.1:${network.port}` },
+      log,
+    );
     t.teardown(() => server.close());
     const v1 = `${server.url}/v1`;
     const session = (await http(`${v1}/sessions`, 'POST', { ttl: '1m' })).body.session;

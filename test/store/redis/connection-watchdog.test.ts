@@ -8,14 +8,22 @@ import { openSocket } from '../../helpers/socket.ts';
 t.test('a dedicated connection is replaced when it is dead, and kept while it is idle', async (t) => {
   const redis = await startRedisNode(t, []);
   const network = await startFaultyNetwork(t, `redis://127.0.0.1:${redis.port}`);
-  const quiet = await startTestServer(t, { brokerId: 1 }, { url: `redis://127.0.0.1:${redis.port}` });
+  const quiet = await startTestServer(
+    t,
+    { brokerId: 1, storeTimeoutMs: 2000 },
+    { url: `redis://127.0.0.1:${redis.port}` },
+  );
   const connections = async (kind: 'normal' | 'pubsub') => {
     const list = String(await redis.ask('CLIENT', 'LIST', 'TYPE', kind));
     return [...list.matchAll(/^id=(\d+)/gm)].map(([, id]) => id!);
   };
   await eventually(async () => (await connections('pubsub')).length === 1, 'the first broker has subscribed');
   const ofQuiet = await connections('pubsub');
-  const cut = await startTestServer(t, { brokerId: 2 }, { url: network.url.replace('http', 'redis') });
+  const cut = await startTestServer(
+    t,
+    { brokerId: 2, storeTimeoutMs: 2000 },
+    { url: network.url.replace('http', 'redis') },
+  );
   await http(`${quiet.url}/v1/topics`, 'POST', { name: 'quiet' });
   const waiting = http(`${quiet.url}/v1/topics/quiet/partitions/0/records?offset=0&wait=1m`);
 

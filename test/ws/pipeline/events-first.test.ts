@@ -15,8 +15,13 @@ async function startBrokerWithStream(t: Test, tailLagMsMax: number) {
   const redis = await startRedisNode(t, []);
   const network = await startFaultyNetwork(t, `http://127.0.0.1:${redis.port}`);
   const limits: Partial<Limits> = { pipeline: { ...defaultPipelineLimits, tailLagMsMax } };
-  const server = await startTestServer(t, {}, { url: `redis://127.0.0.1:${network.port}` }, limits);
-  const other = await startTestServer(t, {}, { url: `redis://127.0.0.1:${redis.port}` });
+  const server = await startTestServer(
+    t,
+    { storeTimeoutMs: 2000 },
+    { url: `redis://127.0.0.1:${network.port}` },
+    limits,
+  );
+  const other = await startTestServer(t, { storeTimeoutMs: 2000 }, { url: `redis://127.0.0.1:${redis.port}` });
   return { server, other, stallStream: () => network.stall('xread'), resume: () => network.resume() };
 }
 

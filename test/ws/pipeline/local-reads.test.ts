@@ -27,7 +27,12 @@ const fromMemory = (socket: TestPipeline, request: Record<string, unknown>) =>
 async function startBehindNetwork(t: Test, limits: Partial<Limits> = {}) {
   const redis = await startRedisNode(t, []);
   const network = await startFaultyNetwork(t, `http://127.0.0.1:${redis.port}`);
-  const server = await startTestServer(t, {}, { url: `redis://127.0.0.1:${network.port}` }, limits);
+  const server = await startTestServer(
+    t,
+    { storeTimeoutMs: 2000 },
+    { url: `redis://127.0.0.1:${network.port}` },
+    limits,
+  );
   return { server, network };
 }
 

@@ -116,7 +116,7 @@ t.test(
   'while the store hangs, the socket closes with the request whose fate is unknown, and a repeat is safe',
   async (t) => {
     const { socketPath, redis } = await startTestRedis(t);
-    const server = await startTestServer(t, {}, { socketPath });
+    const server = await startTestServer(t, { storeTimeoutMs: 2000 }, { socketPath });
     const socket = await openPipeline(t, server.url);
     const { ok } = await socket.ask({ op: 'session', ttl: '1m' });
     await socket.ask({ op: 'create', path: '/n', data: '0', seq: 1 });
@@ -149,7 +149,7 @@ t.test(
 
 t.test('a store that is killed ends the socket, also for produce; a fetch is only refused', async (t) => {
   const { socketPath, redis } = await startTestRedis(t);
-  const server = await startTestServer(t, {}, { socketPath });
+  const server = await startTestServer(t, { storeTimeoutMs: 2000 }, { socketPath });
   await http(`${server.url}/v1/topics`, 'POST', { name: 'topic' });
   const [writing, producing, fetching] = await Promise.all([1, 2, 3].map(() => openPipeline(t, server.url)));
   await producing!.ask({ op: 'produce', topic: 'topic', records: [{ value: 1 }] });

@@ -37,9 +37,9 @@ t.test('a session goes on through another broker, and reads its own writes there
 t.test('attach waits until the broker has received the transaction that the client has seen', async (t) => {
   const redis = await startRedisNode(t, []);
   const network = await startFaultyNetwork(t, `http://127.0.0.1:${redis.port}`);
-  const one = await startTestServer(t, {}, { url: `redis://127.0.0.1:${redis.port}` });
+  const one = await startTestServer(t, { storeTimeoutMs: 2000 }, { url: `redis://127.0.0.1:${redis.port}` });
   const limits = { pipeline: { ...defaultPipelineLimits, tailLagMsMax: 60_000 } };
-  const two = await startTestServer(t, {}, { url: `redis://127.0.0.1:${network.port}` }, limits);
+  const two = await startTestServer(t, { storeTimeoutMs: 2000 }, { url: `redis://127.0.0.1:${network.port}` }, limits);
   const { session } = (await http(`${one.url}/v1/sessions`, 'POST', { ttl: '1m' })).body;
   network.stall('xread');
   const zxid = await put(one, '/seen');
