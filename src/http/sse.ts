@@ -5,25 +5,9 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { ServiceError } from '../core/service-error.ts';
 import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
+import { eventStreamHeaders, problemMessage, retryMs } from './event-stream-messages.ts';
 import { toServiceError } from './plugins/error-handler.ts';
 import { renewWhileStreaming } from './waiting-session.ts';
-
-/** How soon an EventSource reconnects, ms: any broker resumes a stream that has ended. */
-const retryMs = 1000;
-
-/** How soon it reconnects after a problem that does not go away by itself, ms. It is stopped then; this only spares both sides. */
-const retryAfterProblemMs = 60_000;
-
-/** Marks the id of a position that is lost. An EventSource that sends it back has had the problem, and is stopped with 204. */
-export const lostMark = 'lost:';
-
-/** Problems for which a stream cannot resume at its position. They are sent with status 200: an EventSource can read no other. */
-const lostCodes = new Set(['COMPACTED', 'OFFSET_OUT_OF_RANGE', 'UNKNOWN_TOPIC']);
-
-/** Whether a failure means that the position of a stream is lost. */
-export function isLost(failure: ServiceError): boolean {
-  return lostCodes.has(failure.code);
-}
 
 interface EventStreamHandlers {
   /** Called at intervals while the reader keeps up: sends the current position. */
@@ -205,20 +189,9 @@ function sendHead(reply: FastifyReply): void {
   if (reply.raw.destroyed) return;
   reply.raw.writeHead(200, {
     ...headers,
-    'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-store, no-transform',
+    ...eventStreamHeaders,
     // No request can follow: the stream lasts as long as the server.
     connection: 'close',
-    // Proxies such as nginx would otherwise buffer messages.
-    'x-accel-buffering': 'no',
   });
   reply.raw.write(`retry: ${retryMs}\n`);
-}
-
-/** The last message of a stream that failed. Its event is not `error`: that would reach the onerror of an EventSource. */
-function problemMessage(failure: ServiceError, position: string | number | undefined): string {
-  const problem = failure.toProblem();
-  const retry = problem.retryable ? '' : `retry: ${retryAfterProblemMs}\n`;
-  const id = isLost(failure) ? `id: ${lostMark}${position ?? ''}\n` : '';
-  return `${retry}${id}event: problem\ndata: ${JSON.stringify({ ...problem, type: 'error' })}\n\n`;
 }

@@ -67,10 +67,12 @@ t.test(
     await keepHouse();
     await http(at, 'PATCH', { replicas: [1, 2] });
     await eventually(async () => (await http(at)).body.leaderEpoch > before + 1, 'the one of the tree takes another');
-    t.match((await http(at)).body, { leader: 1, leaderEpoch: before + 2 });
+    const { leader, leaderEpoch } = (await http(at)).body;
+    t.equal(leader, 1);
+    t.ok(leaderEpoch > before + 1);
     await http(`${at}/records`, 'POST', { records: [{ value: 'old', timestamp: 100_000_000_000 }] });
     await eventually(async () => (await http(at)).body.logStartOffset === 1, 'and retention runs');
-    await t.rejects(keepHouse(), { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch: before + 2 } });
+    await t.rejects(keepHouse(), { code: 'STALE_LEADER_EPOCH', fields: { leaderEpoch } });
   },
 );
 

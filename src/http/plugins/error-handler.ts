@@ -8,6 +8,7 @@ import { withoutHandles } from '../../core/issues.ts';
 import { jsonLine } from '../../core/json-line.ts';
 import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { mustKeepEventSource, sendProblemStream } from '../event-stream-messages.ts';
 import { retryAfterSeconds } from '../limits.ts';
 import { bodyTooLarge } from './bodies.ts';
 import { percentEncodingProblem } from './request-head.ts';
@@ -122,18 +123,23 @@ export function refuseUrl(error: Error, { raw, server, url }: FastifyRequest, re
 
 /** Sends a problem, with the fields of the error beside the standard members; a zxid is also sent as Weir-Zxid. */
 function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
-  if (error.code === 'LOADING') {
-    reply.header('retry-after', Math.min(Math.max(1, Number(error.fields.secondsLeft)), loadingRetrySecondsMax));
-  } else if (error.code === 'STORE_UNAVAILABLE' || error.code === 'TOO_MANY_REQUESTS') {
-    reply.header('retry-after', randomInt(retryAfterSeconds.least, retryAfterSeconds.most + 1));
-  }
+  const retrySeconds = retrySecondsAfter(error);
+  if (retrySeconds !== undefined) reply.header('retry-after', retrySeconds);
   // Otherwise the rest of the body would be parsed as the next request.
   if (error.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close');
   // RFC 9110, 15.5.2. Basic is accepted, too, but not offered: browsers would ask their user for a password.
   if (error.code === 'AUTH_REQUIRED') reply.header('www-authenticate', 'Bearer realm="weirkeeper"');
+  if (mustKeepEventSource(reply.request, error)) return sendProblemStream(reply, error, retrySeconds ?? 1);
   const { zxid } = error.fields;
   if (typeof zxid === 'number') reply.header('weir-zxid', zxid);
   return reply.code(error.status).type('application/problem+json').send(jsonLine(error.toProblem()));
+}
+
+/** The value of Retry-After, s; undefined for errors that have none. */
+function retrySecondsAfter({ code, fields }: ServiceError): number | undefined {
+  if (code === 'LOADING') return Math.min(Math.max(1, Number(fields.secondsLeft)), loadingRetrySecondsMax);
+  if (code !== 'STORE_UNAVAILABLE' && code !== 'TOO_MANY_REQUESTS') return undefined;
+  return randomInt(retryAfterSeconds.least, retryAfterSeconds.most + 1);
 }
 
 /** Maps any error to a ServiceError of the catalogue. An unknown error becomes INTERNAL, and its message is not sent. */

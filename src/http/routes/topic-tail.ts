@@ -9,9 +9,10 @@ import { topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { RecordSink, TopicTail, TopicTailRequest } from '../../broker/log/topic-tail.ts';
 import { frameJson } from '../../core/frame-json.ts';
+import { isLost, lostMark } from '../event-stream-messages.ts';
 import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
-import { EventStreams, isLost, lostMark } from '../sse.ts';
+import { EventStreams } from '../sse.ts';
 
 type RecordStreamFrame = z.infer<typeof topicTailEvent>;
 type RecordsFrame = Extract<RecordStreamFrame, { type: 'records' }>;

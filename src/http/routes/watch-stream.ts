@@ -13,10 +13,11 @@ import type { Broker } from '../../broker/broker.ts';
 import type { WatchHandle, WatchRequest, WatchSink } from '../../broker/watches/watcher.ts';
 import { frameJson } from '../../core/frame-json.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { isLost, lostMark } from '../event-stream-messages.ts';
 import { nodePathOf } from '../node-path.ts';
 import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
-import { EventStreams, isLost, lostMark } from '../sse.ts';
+import { EventStreams } from '../sse.ts';
 
 const prefix = '/v1/watch/';
 

@@ -52,6 +52,17 @@ t.test('a request that arrives while the server stops is refused with a problem'
   await stopped;
 });
 
+t.test('an EventSource that reconnects while the server stops gets a stream, so that it comes back', async (t) => {
+  const { socket, received, stopped } = await requestDuringStop(t, 'GET /v1/watch/es HTTP/1.1\r\nhost: localhost\r\n');
+  socket.write('accept: text/event-stream\r\n\r\n');
+  await eventually(() => /event: problem\n.*\n\n/.test(received()), 'the late request gets a response');
+  const response = received().slice(received().lastIndexOf('HTTP/1.1'));
+  t.match(response, /^HTTP\/1\.1 200 OK\r/);
+  t.match(response, /content-type: text\/event-stream/i);
+  t.match(response, /\r\n\r\nretry: [1-3]000\nevent: problem\ndata: \{.*"code":"STORE_UNAVAILABLE".*\}\n\n$/);
+  await stopped;
+});
+
 t.test('a WebSocket handshake while the server stops does not keep it from stopping', async (t) => {
   const { socket, stopped } = await requestDuringStop(t, 'GET /v1/watch HTTP/1.1\r\nhost: localhost\r\n');
   const closed = new Promise((resolve) => socket.on('close', resolve));
