@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 # One server with its private Redis, for this machine only, or for a network with a policy (docs/security.md):
 #   docker run -p 127.0.0.1:7070:7070 -v weir:/data -e WEIR_INSECURE=true weirkeeper
-#   docker run -p 7070:7070 -v weir:/data -v ./policy.yaml:/policy.yaml:ro -e WEIR_ACCESS_FILE=/policy.yaml weirkeeper
+#   docker run -p 7070:7070 -v weir:/data -v ./weir:/etc/weir:ro -e WEIR_ACCESS_FILE=/etc/weir/policy.yaml \
+#     -e WEIR_TLS_CERT=/etc/weir/server.pem -e WEIR_TLS_KEY=/etc/weir/server.key weirkeeper
 # Options follow as flags (docker run … weirkeeper --help) or as WEIR_* variables. --workers 4 uses four cores.
 
 FROM node:20-bookworm-slim AS build
@@ -32,7 +33,8 @@ VOLUME /data
 EXPOSE 7070
 STOPSIGNAL SIGTERM
 # The start period leaves time to load a large log; a server that is ready sooner counts as healthy at once.
+# It asks itself, so its certificate need not be for 127.0.0.1.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.WEIR_PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "require(process.env.WEIR_TLS_CERT ? 'https' : 'http').get({ port: process.env.WEIR_PORT, path: '/health/ready', rejectUnauthorized: false }, (r) => process.exit(r.statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
 # With the flags of `npm start`; docs/operations.md says why.
 ENTRYPOINT ["tini", "--", "node", "--initial-old-space-size=128", "dist/src/main.js"]

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Server, ServerOptions } from 'node:http';
 import { hostname } from 'node:os';
+import type { TlsOptions } from 'node:tls';
 import fastifyWebsocket from '@fastify/websocket';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import type { Broker } from './broker/broker.ts';
@@ -43,6 +44,7 @@ import { sessionHeader } from './http/plugins/session-header.ts';
 import { slowSenders } from './http/plugins/slow-senders.ts';
 import { startCheck } from './http/plugins/start-check.ts';
 import { timeLimit } from './http/plugins/time-limit.ts';
+import { tlsOfPort } from './http/plugins/tls.ts';
 import { unreadReaders } from './http/plugins/unread-readers.ts';
 import { unreadResponses } from './http/plugins/unread-responses.ts';
 import { isWebSocketUpgrade, sortUpgrades, upgradeCheck } from './http/plugins/upgrades.ts';
@@ -68,6 +70,7 @@ import { topicsRoutes } from './http/routes/topics.ts';
 import { watchStreamRoutes } from './http/routes/watch-stream.ts';
 import { waitingSessions } from './http/waiting-session.ts';
 import type { StoredLimits } from './store/stored-limits.ts';
+import type { ServerTls } from './tls/server-tls.ts';
 import { groupSockets } from './ws/group.ts';
 import { defaultPipelineLimits, type PipelineLimits, socketPayloadBytesMax } from './ws/limits.ts';
 import { pipelinedSockets } from './ws/pipeline/pipeline.ts';
@@ -97,17 +100,28 @@ export const defaultLimits: Limits = {
 /**
  * Builds the application, ready to listen.
  * @param describe called before the routes are registered, to collect their descriptions
+ * @param tls the certificate to serve with; absent: plain HTTP
  */
 export async function buildApp(
   broker: Broker,
   overrides: Partial<Limits> = {},
   describe?: (app: FastifyInstance) => Promise<void>,
+  tls?: ServerTls,
 ): Promise<FastifyInstance> {
   const limits = { ...defaultLimits, ...overrides };
   const { config } = broker;
   const connections = new Connections(limits.connections.pipelinedMax, broker.metrics);
   const lingering = new LingeringClose(limits.connections.lingering);
   const trusts = config.trustProxy.length > 0 ? inNetworks(config.trustProxy) : undefined;
+  const nodeOptions: ServerOptions = {
+    headersTimeout: limits.timeouts.headMs,
+    connectionsCheckingInterval: limits.timeouts.checkIntervalMs,
+    maxHeaderSize: headBytesMax,
+    // Node would respond with a status and no body; http/plugins/request-head.ts says what is missing.
+    requireHostHeader: false,
+    // Newer Node than 20 only: Node 20 ignores it and emits `upgrade` for every request with Upgrade (http/plugins/upgrades.ts).
+    ...({ shouldUpgradeCallback: isWebSocketUpgrade } as ServerOptions),
+  };
   const app: FastifyInstance = Fastify({
     loggerInstance: broker.log as FastifyBaseLogger,
     // The log line of a request names its route, never its URL: handles of sessions stand in URLs (guarantee E4).
@@ -127,21 +141,17 @@ export async function buildApp(
     return503OnClosing: false,
     keepAliveTimeout: limits.timeouts.keepAliveMs,
     ...(trusts && { trustProxy: trusts }),
-    http: {
-      headersTimeout: limits.timeouts.headMs,
-      connectionsCheckingInterval: limits.timeouts.checkIntervalMs,
-      maxHeaderSize: headBytesMax,
-      // Node would respond with a status and no body; http/plugins/request-head.ts says what is missing.
-      requireHostHeader: false,
-      // Newer Node than 20 only: Node 20 ignores it and emits `upgrade` for every request with Upgrade (http/plugins/upgrades.ts).
-      ...({ shouldUpgradeCallback: isWebSocketUpgrade } as ServerOptions),
-    },
+    ...(tls
+      ? { https: { ...nodeOptions, ...tlsOptions(tls, limits.timeouts) } as unknown as null }
+      : { http: nodeOptions }),
     // A body may be streamed for any time; http/plugins/slow-senders.ts ends those that stall.
     requestTimeout: 0,
     // A connection without traffic may be waiting for the response to a long poll.
     connectionTimeout: 0,
   });
 
+  // Before all that looks at connections.
+  if (tls) await app.register(tlsOfPort, { tls, metrics: broker.metrics });
   connections.attach(app.server);
   const webSockets = sortUpgrades(app.server, connections);
   // Before the plugin that closes all sockets: some finish what is in flight first.
@@ -261,4 +271,15 @@ export async function buildApp(
   });
   await app.ready();
   return app;
+}
+
+/** What a server with TLS has besides its identity. */
+function tlsOptions(tls: ServerTls, { headMs }: HttpTimeouts): TlsOptions & { allowHalfOpen: boolean } {
+  return {
+    ...tls.options,
+    // As long as the head of a request may take.
+    handshakeTimeout: headMs,
+    // As without TLS: a client that has closed its half still gets its responses.
+    allowHalfOpen: true,
+  };
 }

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Limits } from './app.ts';
 import type { Config } from './config/config.ts';
 import { type Server, type StartOptions, startServer } from './server.ts';
-import { drainsOn } from './server-stop.ts';
+import { drainsOn, reloadsOnHangup } from './server-stop.ts';
 import type { ServerStore } from './server-store.ts';
 
 export interface ServerProcessOptions {
@@ -26,6 +26,8 @@ export interface ServerProcessOptions {
 export interface ServerProcess {
   /** Resolves when the server serves; with undefined if it was told to stop before. Rejects with the reason of a failed start. */
   readonly serving: Promise<Server | undefined>;
+  /** Reads the policy and the TLS files again. */
+  reload(): void;
   /** Stops the server and ends the process. @param drains whether it serves on for WEIR_DRAIN_DELAY first */
   stop(drains: boolean): void;
 }
@@ -39,12 +41,19 @@ export function runServer(options: ServerProcessOptions): ServerProcess {
     ...options.start,
     signal: start.signal,
   });
+  const reload = () => {
+    log.info('The files of the server are read again, as it was told to');
+    // A start that has failed tells so by itself.
+    void starting.then((server) => server.reload()).catch(() => undefined);
+  };
+  const reloads = reloadsOnHangup(config) && !leftSignals.includes('SIGHUP');
+  if (reloads) process.on('SIGHUP', reload);
   let isServing = false;
   let isStopping = false;
   let drains: boolean | undefined;
   let failure: Error | undefined;
   const stopping = closeWithGrace(
-    { delay: options.stopMsMax, logger: false, skip: leftSignals },
+    { delay: options.stopMsMax, logger: false, skip: [...leftSignals, ...(reloads ? (['SIGHUP'] as const) : [])] },
     async ({ err, signal }) => {
       isStopping = true;
       if (err) log.fatal({ err }, 'Weirkeeper is stopping after an unexpected error');
@@ -85,6 +94,7 @@ export function runServer(options: ServerProcessOptions): ServerProcess {
   };
   return {
     serving: serve(),
+    reload,
     stop: (mayDrain) => {
       drains = mayDrain;
       stop();

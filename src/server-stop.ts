@@ -1,4 +1,4 @@
-// How a server stops: how long it may take, and whether it serves on for a while first.
+// How a server stops: by which signals, how long it may take, and whether it serves on for a while first.
 import type { Config } from './config/config.ts';
 
 /** The longest time that a stop takes (guarantee E5), ms. Work that has not ended by then is aborted. */
@@ -17,4 +17,12 @@ export function stopMsMax({ drainDelayMs }: Config): number {
  */
 export function drainsOn(signal: string | undefined, { redisUrl }: Config): boolean {
   return signal === 'SIGTERM' && redisUrl !== undefined;
+}
+
+/**
+ * Whether SIGHUP makes the server read its files again. Without such files it stops the server, as when the terminal of a server is
+ * closed.
+ */
+export function reloadsOnHangup({ accessFile, tlsCert }: Config): boolean {
+  return accessFile !== undefined || tlsCert !== undefined;
 }

@@ -12,12 +12,15 @@ import { hasCode } from './core/service-error.ts';
 import type { LoadingProgress } from './store/redis/server-info.ts';
 import type { StoreTarget } from './store/redis/target.ts';
 import { Store } from './store/store.ts';
+import { ServerTls } from './tls/server-tls.ts';
 
 export interface Server {
   app: FastifyInstance;
   broker: Broker;
   /** URL at which it listens, such as `http://127.0.0.1:7070`. */
   url: string;
+  /** Reads the policy and the TLS files again, as after SIGHUP. What cannot be used changes nothing; the log says why. */
+  reload(): Promise<void>;
   /**
    * Deregisters the broker, ends its requests and stops (guarantee E5).
    * @param drain called after the broker has deregistered; the server serves further requests until its promise resolves
@@ -67,6 +70,7 @@ export async function startServer(
 ): Promise<Server> {
   const access =
     config.accessFile === undefined ? AccessControl.open(log) : await AccessControl.load(config.accessFile, log);
+  const tls = await loadTls(config, log);
   const store = new Store({ ...config, target, ...(limits.stored && { storedLimits: limits.stored }) }, log);
   const sole = 'sole' in target && target.sole === true;
   const broker = new Broker(config, store, { sole, access, ...(loading && { loading }), ...brokerOptions(place) }, log);
@@ -84,6 +88,7 @@ export async function startServer(
     await broker.stop();
     await store.close();
     access.close();
+    tls?.close();
   };
   const attempt = async (step: () => Promise<void>) => {
     for (const deadline = performance.now() + config.storeWaitMs; ; await sleep(retryMs)) {
@@ -100,7 +105,7 @@ export async function startServer(
   const closeStore = () => void store.close();
   signal?.addEventListener('abort', closeStore);
   try {
-    const built = await buildApp(broker, limits);
+    const built = await buildApp(broker, limits, undefined, tls);
     app = built;
     const listen = async () => {
       const at = await built.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
@@ -119,13 +124,20 @@ export async function startServer(
     await broker.register(config.advertisedUrl ?? reachableUrl(url), attempt);
     signal?.throwIfAborted();
     if (place?.url !== undefined) await listen();
-    return { app, broker, url, close };
+    const reload = async () => void (await Promise.all([access.reload(), tls?.reload()]));
+    return { app, broker, url, reload, close };
   } catch (error) {
     await close();
     throw error;
   } finally {
     signal?.removeEventListener('abort', closeStore);
   }
+}
+
+/** @returns undefined without TLS @throws TlsError if the files cannot be used */
+async function loadTls({ tlsCert, tlsKey, tlsClientCa }: Config, log: Logger): Promise<ServerTls | undefined> {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  return ServerTls.load({ cert: tlsCert, key: tlsKey, clientCa: tlsClientCa }, log);
 }
 
 function brokerOptions({ worker, metrics, predecessor }: Partial<WorkerPlace> = {}): Partial<BrokerOptions> {

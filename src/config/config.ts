@@ -7,7 +7,8 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { distance } from 'fastest-levenshtein';
-import { brokerIdMax, type Config, type Option, options } from './options.ts';
+import type { Option } from './option.ts';
+import { brokerIdMax, type Config, options } from './options.ts';
 import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
 
 export type { Config } from './options.ts';
@@ -183,7 +184,18 @@ function conflicts(config: Config): string[] {
       `WEIR_HOST is ${config.host}, which others can reach, and there is no WEIR_ACCESS_FILE: they could do everything. Write a policy (docs/security.md has one to begin with), listen on 127.0.0.1, or set WEIR_INSECURE=true if only trusted clients reach this address`,
     );
   }
-  return [...problems, ...workerConflicts(config), ...redisConflicts(config)];
+  return [...problems, ...tlsConflicts(config), ...workerConflicts(config), ...redisConflicts(config)];
+}
+
+function tlsConflicts({ tlsCert, tlsKey, tlsClientCa }: Config): string[] {
+  const problems: string[] = [];
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    problems.push('WEIR_TLS_CERT and WEIR_TLS_KEY must be set together: one of them is missing');
+  }
+  if (tlsClientCa !== undefined && tlsCert === undefined) {
+    problems.push('WEIR_TLS_CLIENT_CA is set, but without WEIR_TLS_CERT no client can send a certificate');
+  }
+  return problems;
 }
 
 /** The least part of WEIR_MAX_CONNECTIONS with which a worker can serve. */

@@ -3,6 +3,8 @@
  * command line.
  */
 import { z } from 'zod';
+import type { OptionTable } from './option.ts';
+import { type SecurityConfig, securityOptions } from './security-options.ts';
 import {
   addressList,
   checkRedisUrl,
@@ -10,7 +12,6 @@ import {
   integer,
   matching,
   oneOf,
-  parseCorsOrigin,
   parseOrigin,
   percentage,
   size,
@@ -18,7 +19,7 @@ import {
 } from './values.ts';
 
 /** The names of numeric fields end in their unit. */
-export interface Config {
+export interface Config extends SecurityConfig {
   host: string;
   port: number;
   /** URL at which clients reach this server, if it differs from the address it listens on. */
@@ -71,27 +72,7 @@ export interface Config {
   autoCreateTopics: boolean;
   /** Memory limit of the private Redis; absent: half of the machine's memory. */
   redisMaxmemoryBytes?: number;
-  /** Origins of web pages that may use this server; `*` stands for all. */
-  corsOrigins: string[];
-  /** Names in the Host header that this server accepts besides its own; `*` stands for all. */
-  allowedHosts: string[];
-  /** The policy that says who may do what; absent: everybody may do everything. */
-  accessFile?: string;
-  /** Listen beyond the loopback without a policy. */
-  insecure: boolean;
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
-}
-
-export interface Option<T> {
-  variable: string;
-  /** Parses the text of the variable or flag. Its error says what is allowed. */
-  schema: z.ZodType<T>;
-  default?: string;
-  /** One word for the value in --help; absent: the flag can be given without a value. */
-  placeholder?: string;
-  meaning: string;
-  /** The value contains a password and must not be shown. */
-  isSecret?: true;
 }
 
 export const brokerIdMax = 2 ** 31 - 1;
@@ -99,7 +80,7 @@ export const brokerIdMax = 2 ** 31 - 1;
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /** All options. The flag of a variable is its name without the prefix: `WEIR_DATA_DIR` is `--data-dir`. */
-export const options: { [Field in keyof Required<Config>]: Option<Required<Config>[Field]> } = {
+export const options: OptionTable<Config> = {
   host: {
     variable: 'WEIR_HOST',
     schema: matching(/^\S+$/, 'must be an address or host name to listen on, such as 0.0.0.0'),
@@ -348,41 +329,7 @@ export const options: { [Field in keyof Required<Config>]: Option<Required<Confi
     placeholder: 'size',
     meaning: 'Memory limit of the private Redis. Default: half of the memory of the machine or container.',
   },
-  corsOrigins: {
-    variable: 'WEIR_CORS_ORIGINS',
-    schema: z
-      .string()
-      .transform((text, context) => text.split(',').map((part) => parseCorsOrigin(part.trim(), context))),
-    default: '',
-    placeholder: 'origins',
-    meaning:
-      'Origins of web pages that may use this server, separated by commas; * stands for all. Default: only its own.',
-  },
-  allowedHosts: {
-    variable: 'WEIR_ALLOWED_HOSTS',
-    schema: matching(
-      /^\s*(\*|[\w.-]+)\s*(,\s*(\*|[\w.-]+)\s*)*$/,
-      'must be host names without ports, separated by commas, or *',
-    ).transform((text) => text.split(',').map((name) => name.trim().toLowerCase())),
-    default: '',
-    placeholder: 'names',
-    meaning:
-      'Further names in the Host header that this server accepts, separated by commas. It always accepts localhost, addresses, the name of its machine and that in WEIR_ADVERTISED_URL. .example.com stands for all names below it, * for all.',
-  },
-  accessFile: {
-    variable: 'WEIR_ACCESS_FILE',
-    schema: z.string(),
-    placeholder: 'file',
-    meaning:
-      'Policy in YAML that says who may do what (docs/security.md). A change of the file applies within seconds. Default: everybody may do everything.',
-  },
-  insecure: {
-    variable: 'WEIR_INSECURE',
-    schema: oneOf(['true', 'false']).transform((text) => text === 'true'),
-    default: 'false',
-    meaning:
-      'Whether to listen on an address other than the loopback without WEIR_ACCESS_FILE, so that everybody who reaches it may do everything: true or false.',
-  },
+  ...securityOptions,
   logLevel: {
     variable: 'WEIR_LOG_LEVEL',
     schema: oneOf(logLevels),

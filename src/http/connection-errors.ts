@@ -30,6 +30,8 @@ export function createConnectionRefusal(
 ): (error: ParserError, socket: Socket) => void {
   const failed = new WeakSet<Socket>();
   return (error, socket) => {
+    // There is no HTTP on it, and nothing can be written.
+    if (isTlsFailure(error)) return void socket.destroy();
     // A client that has sent nothing expects no response: a browser would take it for the response to its next request.
     const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
     if (error.code === 'ECONNRESET' || !socket.writable || isUnused || lingering.has(socket)) {
@@ -50,6 +52,17 @@ export function createConnectionRefusal(
   };
 }
 
+/** The problem for a client that has sent plain HTTP to a port that takes TLS: the whole response. */
+export function plainHttpRefusal(): string {
+  const detail = 'This port takes TLS only. Use https:// or wss:// in place of http:// or ws://; nothing was done.';
+  return responseOf(new ServiceError('BAD_REQUEST', detail), randomUUID());
+}
+
+/** An error of TLS itself, before or after the handshake. */
+function isTlsFailure({ code = '' }: ParserError): boolean {
+  return code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_');
+}
+
 /** The headers are those that the hooks give to other refusals. */
 function responseOf(problem: ServiceError, requestId: string): string {
   const body = jsonLine(problem.toProblem());
@@ -57,6 +70,7 @@ function responseOf(problem: ServiceError, requestId: string): string {
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
     'Content-Type: application/problem+json',
     'Cache-Control: no-store',
+    'X-Content-Type-Options: nosniff',
     `X-Request-Id: ${requestId}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',

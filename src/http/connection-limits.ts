@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { SharedLimit, type SharedLimitReason } from '../core/shared-limit.ts';
 import type { ConnectionLimits } from './limits.ts';
 import { clientOfSocket } from './plugins/client.ts';
+import { connectionBelow } from './tls-sockets.ts';
 
 interface ConnectionLimitOptions {
   max: number;
@@ -89,7 +90,7 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
       return open;
     },
     limit,
-    problemOf: (socket) => tooMany.get(socket),
+    problemOf: (socket) => tooMany.get(connectionBelow(socket)),
   };
 }
 
@@ -99,7 +100,8 @@ class IdleConnections {
   readonly #clients = new WeakMap<Socket, string>();
 
   constructor(server: FastifyInstance['server']) {
-    server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      const socket = connectionBelow(request.socket);
       const client = this.#clients.get(socket);
       if (client === undefined) return;
       this.#delete(client, socket);
@@ -107,7 +109,8 @@ class IdleConnections {
         if (!socket.destroyed) this.#put(client, socket);
       });
     });
-    server.on('upgrade', ({ socket }: IncomingMessage) => {
+    server.on('upgrade', (request: IncomingMessage) => {
+      const socket = connectionBelow(request.socket);
       const client = this.#clients.get(socket);
       if (client !== undefined) this.#delete(client, socket);
     });

@@ -30,6 +30,8 @@ export type ToWorker =
   /** How far the private Redis has loaded its data; undefined if it is not loading. */
   | { kind: 'store-loading'; progress: LoadingProgress | undefined }
   | { kind: 'store-started' }
+  /** Read the policy and the TLS files again. */
+  | { kind: 'reload' }
   | { kind: 'stop'; drains: boolean }
   | { kind: 'read-metrics'; id: number }
   /** The text of all workers, for the request with this id; without a text it could not be made. */

@@ -4,7 +4,7 @@ import closeWithGrace from 'close-with-grace';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { soleBrokerId } from '../core/cluster/cluster-nodes.ts';
-import { drainsOn, stopMsMax } from '../server-stop.ts';
+import { drainsOn, reloadsOnHangup, stopMsMax } from '../server-stop.ts';
 import type { ServerStore } from '../server-store.ts';
 import type { FromWorker } from './messages.ts';
 import { ServerMetrics } from './server-metrics.ts';
@@ -61,7 +61,10 @@ class Primary {
 
   async run(): Promise<void> {
     const delay = stopMsMax(this.#config);
-    const stopping = closeWithGrace({ delay, logger: false }, (reason) => this.#stop(reason));
+    const reloads = reloadsOnHangup(this.#config);
+    if (reloads) process.on('SIGHUP', () => this.#pool.sendAll({ kind: 'reload' }));
+    const skip = reloads ? (['SIGHUP'] as const) : [];
+    const stopping = closeWithGrace({ delay, logger: false, skip: [...skip] }, (reason) => this.#stop(reason));
     try {
       this.#pool.start();
       await Promise.race([this.#pool.listening, this.#pool.failed]);

@@ -5,7 +5,7 @@ import { defaultLimits } from '../app.ts';
 import { createMetrics, snapshotOf } from '../broker/metrics.ts';
 import { limitsOfWorker } from '../http/worker-limits.ts';
 import type { WorkerPlace } from '../server.ts';
-import { runServer } from '../server-process.ts';
+import { runServer, type ServerProcess } from '../server-process.ts';
 import { errorForLog } from '../stack-traces.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
 import type { FromWorker, StartOrder, ToWorker } from './messages.ts';
@@ -45,7 +45,7 @@ class Worker {
   readonly #texts = new Map<number, (text: string | undefined) => void>();
   #loading: LoadingProgress | undefined;
   #textId = 0;
-  #stop: ((drains: boolean) => void) | undefined;
+  #server: ServerProcess | undefined;
 
   constructor(order: StartOrder) {
     this.#order = order;
@@ -81,7 +81,7 @@ class Worker {
       stopMsMax: this.#order.stopMsMax,
       onFailure: (reason) => void send({ kind: 'failed', reason, forAll: true }),
     });
-    this.#stop = (drains) => server.stop(drains);
+    this.#server = server;
     const serving = await server.serving;
     if (serving) await send({ kind: 'serving', url: serving.url });
   }
@@ -98,8 +98,11 @@ class Worker {
         this.#loading = undefined;
         this.#storeStarted.open();
         break;
+      case 'reload':
+        this.#server?.reload();
+        break;
       case 'stop':
-        this.#stop?.(message.drains);
+        this.#server?.stop(message.drains);
         break;
       case 'read-metrics':
         void this.#sendMetrics(message.id);

@@ -94,6 +94,9 @@ t.test('every option is read from its variable', async (t) => {
     WEIR_REDIS_MAXMEMORY: '4GiB',
     WEIR_CORS_ORIGINS: 'https://a.example, http://localhost:3000',
     WEIR_ALLOWED_HOSTS: 'Weir.example, weir-2',
+    WEIR_TLS_CERT: '/etc/weir/server.pem',
+    WEIR_TLS_KEY: '/etc/weir/server.key',
+    WEIR_TLS_CLIENT_CA: '/etc/weir/ca.pem',
     WEIR_LOG_LEVEL: 'debug',
     PATH: '/usr/bin',
     WEIRD: 'not ours',
@@ -129,6 +132,9 @@ t.test('every option is read from its variable', async (t) => {
     autoCreateTopics: true,
     accessFile: '/etc/weir/policy.yaml',
     insecure: true,
+    tlsCert: '/etc/weir/server.pem',
+    tlsKey: '/etc/weir/server.key',
+    tlsClientCa: '/etc/weir/ca.pem',
     redisMaxmemoryBytes: 4_294_967_296,
     corsOrigins: ['https://a.example', 'http://localhost:3000'],
     allowedHosts: ['weir.example', 'weir-2'],
@@ -144,6 +150,12 @@ t.test('a server that others can reach needs a policy, or the word that it needs
   }
   for (const host of ['127.0.0.1', '127.0.0.2', '::1', 'localhost'])
     t.doesNotThrow(() => load({ WEIR_HOST: host }), host);
+});
+
+t.test('a certificate of the server needs its key, and clients can show theirs only by TLS', async (t) => {
+  t.match(problems({ WEIR_TLS_CERT: 'a.pem' }), [/WEIR_TLS_CERT and WEIR_TLS_KEY must be set together/]);
+  t.match(problems({ WEIR_TLS_KEY: 'a.key' }), [/WEIR_TLS_CERT and WEIR_TLS_KEY must be set together/]);
+  t.match(problems({ WEIR_TLS_CLIENT_CA: 'ca.pem' }), [/WEIR_TLS_CLIENT_CA is set, but without WEIR_TLS_CERT/]);
 });
 
 t.test('a flag takes precedence over its variable, in both spellings', async (t) => {

@@ -8,6 +8,7 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Broker } from '../../broker/broker.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { connectionBelow } from '../tls-sockets.ts';
 
 /** Time for requests in flight, ms. It is below the 10 s within which the process must exit. */
 const graceMs = 6000;
@@ -25,7 +26,7 @@ async function installDrain(app: FastifyInstance, { broker, webSockets }: DrainO
   /** Connections that have sent no request yet, as browsers open them in advance. Node does not count them as idle. */
   const unused = new Set<Socket>();
   let isClosing = false;
-  const used = ({ socket }: { socket: Socket }) => unused.delete(socket);
+  const used = ({ socket }: { socket: Socket }) => unused.delete(connectionBelow(socket));
   server.on('connection', (socket: Socket) => {
     unused.add(socket);
     socket.once('close', () => unused.delete(socket));

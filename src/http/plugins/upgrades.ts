@@ -16,8 +16,9 @@ import type { Connections } from './connections.ts';
  */
 export function sortUpgrades(server: Server, connections: Connections): EventEmitter {
   const webSockets = new EventEmitter();
-  // Node's own, which has been there since the server was made.
-  const serveConnection = server.listeners('connection')[0] as (this: Server, socket: Socket) => void;
+  // Node's own, which has been there since the server was made; with TLS it takes the sockets above it.
+  const event = 'setSecureContext' in server ? 'secureConnection' : 'connection';
+  const serveConnection = server.listeners(event)[0] as (this: Server, socket: Socket) => void;
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     // Node has removed its own error listener. A client that leaves meanwhile is no error.
     const onError = () => socket.destroy();
