@@ -76,7 +76,7 @@ const resultsOf: Record<Step['op'], readonly OpResult['op'][]> = {
 const absent = -1;
 
 /** The bytes of an encoded operation besides its texts and data, of the head of a request, and of the head of a result. */
-const operationBytes = 59;
+const operationBytes = 67;
 const requestBytes = 27;
 const resultBytes = 6;
 
@@ -198,6 +198,7 @@ function pushOp(out: Encoder, operation: Step): void {
   out.short(creation.session?.id ?? '');
   out.short(creation.session?.secretHash ?? '');
   out.short(creation.session?.actsAs ?? '');
+  out.double(creation.session?.epoch ?? absent);
 }
 
 /**

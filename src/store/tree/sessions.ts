@@ -16,6 +16,8 @@ export interface SessionCredential extends Pick<Actor, 'actsAs'> {
   readonly id: string;
   /** Of the secret in its handle; or `anySecret`. */
   readonly secretHash: string;
+  /** The connection epoch of a connection that acts for the session: once a newer one is attached, the claim is refused. */
+  readonly epoch?: number;
 }
 
 /**
@@ -217,7 +219,7 @@ export class Sessions {
 
   /**
    * Ends a session with all its ephemeral nodes, in one transaction.
-   * @throws ServiceError SESSION_EXPIRED, FORBIDDEN, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
+   * @throws ServiceError SESSION_EXPIRED, FORBIDDEN, SESSION_MOVED, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS
    */
   async end(
     session: SessionCredential,
@@ -225,6 +227,7 @@ export class Sessions {
   ): Promise<{ zxid: number; ephemerals: number; replayed: boolean }> {
     const reply = await this.#connection.call('sessions/end', this.#keys.root, [
       ...claimArguments(session),
+      session.epoch ?? '',
       this.#eventRetention,
       ...idempotencyArguments(idempotency),
       this.#responseLimits,

@@ -34,8 +34,8 @@ interface SessionResult {
 }
 
 interface Attached {
-  credential: SessionCredential;
-  epoch: number;
+  /** Its epoch is refused once another connection has attached the session. */
+  credential: SessionCredential & { epoch: number };
   renewer: SessionRenewer;
   /** Whether the store has said that it lives no more, or that another connection acts for it. */
   isLost: boolean;
@@ -63,14 +63,14 @@ export class SocketSession {
   /** The place of a write among those of the session. @throws ServiceError BAD_REQUEST if none is attached */
   sequenceOf(seq: number): WriteSequence {
     const attached = this.#attached;
-    if (attached) return { sessionId: attached.credential.id, epoch: attached.epoch, seq };
+    if (attached) return { sessionId: attached.credential.id, epoch: attached.credential.epoch, seq };
     throw new ServiceError(
       'BAD_REQUEST',
       `seq ${seq} counts the writes of a session, and none is attached; send {"op":"session"} before, or leave out seq.`,
     );
   }
 
-  /** @throws ServiceError BAD_REQUEST, SESSION_EXPIRED, FORBIDDEN, STORE_UNAVAILABLE, STORE_FULL */
+  /** @throws ServiceError BAD_REQUEST, SESSION_EXPIRED, FORBIDDEN, SESSION_MOVED, STORE_UNAVAILABLE, STORE_FULL */
   carryOut(request: SocketRequest<'session'>): Promise<SessionResult> {
     const { ttl, attach, zxid, end } = request;
     const given = [ttl, attach, end].filter((field) => field !== undefined).length;
@@ -138,7 +138,9 @@ export class SocketSession {
       await renewer.start();
       return done;
     });
-    this.#attached = { credential, epoch: attachment.epoch, renewer, isLost: false };
+    // Not a copy: what a credential acts as follows the policy.
+    const attached = Object.assign(credential, { epoch: attachment.epoch });
+    this.#attached = { credential: attached, renewer, isLost: false };
     if (this.#peer.isClosed()) renewer.stop();
     return attachment;
   }

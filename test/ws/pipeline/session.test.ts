@@ -111,3 +111,22 @@ t.test('a newer connection takes the session over, and the older one writes and 
   t.match(await newer.ask({ op: 'set', path: '/n', data: 'new', seq: 2 }), { ok: { stat: { version: 1 } } });
   t.match(await older.ask({ op: 'session', ttl: '1m' }), { ok: { lastSeq: 0 } }, 'it may have a session of its own');
 });
+
+t.test('a connection that is not the newest can neither end the session nor give it nodes', async (t) => {
+  const server = await startTestServer(t);
+  const moved = { error: { code: 'SESSION_MOVED', status: 409 } };
+  for (const request of [
+    { op: 'session', end: true },
+    { op: 'create', path: '/e', mode: 'ephemeral' },
+    { op: 'multi', ops: [{ op: 'create', path: '/e', mode: 'ephemeral' }] },
+  ]) {
+    const older = await openPipeline(t, server.url);
+    const { ok } = await older.ask({ op: 'session', ttl: '1m' });
+    const newer = await openPipeline(t, server.url);
+    await newer.ask({ op: 'session', attach: ok.session });
+    t.match(await older.ask(request), moved, request.op);
+    t.match(await newer.ask({ op: 'exists', path: '/e' }), { ok: { exists: false } });
+    t.match(await older.ask({ op: 'session', ttl: '1m' }), { ok: { lastSeq: 0 } }, 'it may have a session of its own');
+    t.match(await newer.ask({ op: 'session', end: true }), { ok: { ended: ok.id } }, 'the newest connection ends it');
+  }
+});

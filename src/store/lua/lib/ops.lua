@@ -25,9 +25,9 @@ local PAGE = 256
 
 -- A packed operation: kind, mode; flags for sequential, creation of parents, and required absence; ttl in ms, version, mzxid
 -- and czxid, negative if not given (for `partitions` the number to add and the limit, in the place of ttl and version); then,
--- each after its length, path, data, content type, session, hash of its secret, identity of the caller. src/store/tree/op-codec.ts
--- writes it, and has checked the path.
-local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I2c0I2c0I2c0'
+-- each after its length, path, data, content type, session, hash of its secret, identity of the caller; the connection epoch that
+-- must act for the session, negative if any may. src/store/tree/op-codec.ts writes it, and has checked the path.
+local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I2c0I2c0I2c0d'
 local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check', 'partitions' }
 -- A packed result: kind, lengths of stat and path, and these two. The path is empty if it is the requested one.
 local RESULT = '>BBI4'
@@ -36,8 +36,8 @@ local RESULT_CREATED, RESULT_SET, RESULT_DELETED, RESULT_CHECKED = 1, 2, 3, 4
 --- Decodes the operation in `packed` at position `at`. Returns it and the position of the next one.
 function ops.read(packed, at)
   local kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid
-  local path, data, content_type, session_id, secret_hash, identity
-  kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid, path, data, content_type, session_id, secret_hash, identity, at =
+  local path, data, content_type, session_id, secret_hash, identity, epoch
+  kind, mode, sequential, parents, absent, ttl_ms, version, mzxid, czxid, path, data, content_type, session_id, secret_hash, identity, epoch, at =
     struct.unpack(OPERATION, packed, at)
   return {
     op = KINDS[kind],
@@ -49,6 +49,7 @@ function ops.read(packed, at)
     session = session_id,
     secret_hash = secret_hash,
     identity = identity,
+    epoch = epoch >= 0 and epoch or nil,
     sequential = sequential == 1,
     parents = parents == 1,
     version = version,
@@ -147,7 +148,7 @@ end
 
 function ops.create(op, limits)
   if op.session ~= '' then
-    local problem = session.problem(op.session, op.secret_hash, op.identity)
+    local problem = session.problem(op.session, op.secret_hash, op.identity, op.epoch)
     if problem then return nil, problem end
   end
   local parent, missing = txn.node(txn.parent_path(op.path)), {}
@@ -202,7 +203,7 @@ end
 
 function ops.set(op, limits)
   if op.session ~= '' then
-    local problem = session.problem(op.session, op.secret_hash, op.identity)
+    local problem = session.problem(op.session, op.secret_hash, op.identity, op.epoch)
     if problem then return nil, problem end
   end
   local node = txn.node(op.path)

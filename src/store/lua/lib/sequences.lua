@@ -1,4 +1,4 @@
---- @include "lib/keys"
+--- @include "lib/session"
 --- @include "lib/text"
 --[[ The writes of a session that have a place in an order (guarantee S5): each has a sequence, one more than the one before, and
      comes from the connection that was attached last (sessions/attach.lua). The results of the newest are stored, also those
@@ -108,13 +108,7 @@ function sequences.find(id, epoch, seq)
   if not state then
     return nil, { 'SESSION_EXPIRED', 'Session ' .. id .. ' has ended or never was; create a new one.', 'session', id }
   end
-  if epoch ~= state.epoch then
-    return nil, {
-      'SESSION_MOVED',
-      'A newer connection acts for session ' .. id .. '; nothing was done. Attach the session again to take it over.',
-      'session', id,
-    }
-  end
+  if epoch ~= state.epoch then return nil, session.moved(id) end
   local last = state.last_seq
   if seq == last + 1 then return nil end
   if seq <= last then return stored_result(id, state, seq) end

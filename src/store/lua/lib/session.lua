@@ -20,11 +20,24 @@ local function owner_problem(id, owner, secret_hash, identity)
   return { 'FORBIDDEN', 'Session ' .. id .. why, 'session', id }
 end
 
+--- The error for a connection in whose place a newer one was attached (sessions/attach.lua).
+function session.moved(id)
+  return {
+    'SESSION_MOVED',
+    'A newer connection acts for session ' .. id .. '; nothing was done. Attach the session again to take it over.',
+    'session', id,
+  }
+end
+
 --- Returns nil if the session may be used, else an error reply. `secret_hash` is '' if the caller needs no handle: the broker for
 --- its own session, and who ends one by its public id. `identity` is that of the caller; '' = it may use those of all.
-function session.problem(id, secret_hash, identity)
-  local stored, owner = unpack(redis.call('HMGET', keys.session(id), 'secret_hash', 'identity'))
-  if stored and (secret_hash == '' or stored == secret_hash) then return owner_problem(id, owner, secret_hash, identity) end
+--- `epoch` = its connection epoch; nil if it is no connection of the session.
+function session.problem(id, secret_hash, identity, epoch)
+  local stored, owner, newest = unpack(redis.call('HMGET', keys.session(id), 'secret_hash', 'identity', 'connection_epoch'))
+  if stored and (secret_hash == '' or stored == secret_hash) then
+    local is_old = epoch and epoch ~= tonumber(newest or '0')
+    return owner_problem(id, owner, secret_hash, identity) or (is_old and session.moved(id) or nil)
+  end
   -- Who may not end a session by its id does not learn whether there is one.
   if secret_hash == '' and identity ~= '' then return owner_problem(id, nil, secret_hash, identity) end
   -- A wrong secret gives the same error as an ended session, as in ZooKeeper: it does not reveal that the session exists.
