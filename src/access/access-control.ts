@@ -33,7 +33,7 @@ export class AccessControl {
   #text: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #errors = 0;
-  /** Why the file was not taken when it was last read; undefined if it was. */
+  /** The failure that was told last, until the file can be read again. */
   #failure: string | undefined;
   #loadedAt = 0;
 
@@ -148,8 +148,9 @@ export class AccessControl {
   async reload(): Promise<void> {
     const before = this.#policy;
     try {
-      if (!(await this.#read())) return;
+      const hasChanged = await this.#read();
       this.#failure = undefined;
+      if (!hasChanged) return;
     } catch (error) {
       // It is read every second: the same failure is told once.
       const { message } = error as Error;

@@ -27,8 +27,8 @@ const closeBrace = 0x7d;
 
 /** The largest number of records in one frame: as in one request over HTTP. */
 const recordsPerFrameMax = 100_000;
-/** Values of the fields that tell which request it is; a longer one is not read if the request has a problem. */
-const tellingFields = new Set(['id', 'op', 'seq']);
+/** The fields that tell which request it is, and its place among the others; a longer value is not read if the request has a problem. */
+const tellingFields = new Set(['id', 'op', 'seq', 'topic', 'partition', 'group']);
 const tellingBytesMax = 1024;
 
 /**
@@ -146,11 +146,10 @@ class FrameReader {
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
       end = this.#skip(at);
-      this.#problem = error;
+      this.#problem = error.fields.recordsMax === undefined ? error : tooManyRecords();
     }
     if (this.#recordCount > recordsPerFrameMax) {
-      const detail = `The frame has more than ${recordsPerFrameMax} records; send several frames.`;
-      this.#fatal = new ServiceError('TOO_LARGE', detail, { recordsMax: recordsPerFrameMax });
+      this.#fatal = tooManyRecords();
       throw this.#fatal;
     }
     this.#listStart = at;
@@ -206,6 +205,11 @@ function skipWhole(scanner: JsonScanner, start: number): number {
   let end = scanner.skipValue(start);
   while (scanner.isInterrupted) if (scanner.resume()) end = scanner.skipValue(start);
   return end;
+}
+
+function tooManyRecords(): ServiceError {
+  const detail = `The frame has more than ${recordsPerFrameMax} records; send several frames.`;
+  return new ServiceError('TOO_LARGE', detail, { recordsMax: recordsPerFrameMax });
 }
 
 function refused(problem: ServiceError, bytes: number): FrameRequest {

@@ -1,6 +1,6 @@
 // The lanes of one pipelined socket that have requests, and which of them may begin one.
 import { Lane } from './lane.ts';
-import { laneOf, type PendingRequest } from './pending-request.ts';
+import type { PendingRequest } from './pending-request.ts';
 
 export class Lanes {
   readonly #lanes = new Map<string, Lane<PendingRequest>>();
@@ -12,7 +12,7 @@ export class Lanes {
   }
 
   add(pending: PendingRequest): void {
-    const name = laneOf(pending);
+    const { laneName: name } = pending;
     let lane = this.#lanes.get(name);
     if (!lane) {
       lane = new Lane<PendingRequest>(name);

@@ -40,6 +40,8 @@ export interface PendingRequest {
   run: Run;
   /** Whether those behind it wait until it has its result. */
   isBarrier: boolean;
+  /** The lane in which it stands: 'tree', or the name of a log or group. */
+  readonly laneName: string;
   lane: Lane<PendingRequest> | undefined;
   /** When it arrived, ms, where that is logged. */
   arrivedAt: number;
@@ -91,6 +93,7 @@ export function readRequest(frame: FrameRequest): PendingRequest {
     weight: weightOf(request, bytes, operations),
     run: runOf(request),
     isBarrier: request !== undefined && sequencedOps.has(op) && seq === undefined,
+    laneName: laneNameOf(op, fields),
     lane: undefined,
     arrivedAt: 0,
     response: undefined,
@@ -172,11 +175,17 @@ function weightOf(request: ParsedRequest | undefined, bytes: number, operations:
   return Math.floor(weight);
 }
 
-/** The lane in which a request stands: 'tree', or the name of a log or group. */
-export function laneOf({ request }: PendingRequest): string {
-  if (request === undefined || requestTable[request.op].lane === 'tree') return 'tree';
-  if (request.op === 'commit') return `group ${request.group}`;
-  const { topic } = request as SocketRequest<'fetch' | 'produce' | 'offsets'>;
-  const partition = 'partition' in request ? request.partition : undefined;
-  return partition === undefined ? `topic ${topic}` : `log ${topic} ${partition}`;
+/** Longer names are not valid. */
+const nameLengthMax = 1024;
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= nameLengthMax;
+}
+
+/** The lane by the fields as they were sent: a request that is not valid is refused in its place among the others, too. */
+function laneNameOf(op: SocketOp | 'unknown', { group, topic, partition }: Record<string, unknown>): string {
+  const lane = op === 'unknown' ? 'tree' : requestTable[op].lane;
+  if (lane === 'group' && isName(group)) return `group ${group}`;
+  if (lane !== 'log' || !isName(topic)) return 'tree';
+  return Number.isSafeInteger(partition) ? `log ${topic} ${partition}` : `topic ${topic}`;
 }

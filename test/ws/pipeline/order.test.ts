@@ -230,3 +230,26 @@ t.test('writes without seq are carried out one by one', async (t) => {
     ['OK', 'NODE_EXISTS', 'OK', '1', 'OK', false],
   );
 });
+
+t.test('an invalid request on a log or group is refused in its place among the others there', async (t) => {
+  const socket = await openPipeline(t, one.url);
+  await http(`${one.url}/v1/topics`, 'POST', { name: 'places', partitions: 1 });
+  const place = { topic: 'places', partition: 0 };
+  const deep = `${'['.repeat(200)}${']'.repeat(200)}`;
+  socket.send([
+    { id: 'waits', op: 'fetch', ...place, offset: 'latest', wait: '60s' },
+    { id: 'fetch', op: 'fetch', ...place, maxRecords: 0 },
+    { id: 'produce', op: 'produce', ...place, records: [{ value: 1, unknown: 1 }] },
+  ]);
+  socket.send(`{"id":"deep","op":"fetch","topic":"places","partition":0,"offset":${deep}}`);
+  socket.send([
+    { id: 'commit', op: 'commit', group: 'g', offsets: 'none' },
+    { id: 'tree', op: 'ping' },
+  ]);
+  t.match(await socket.response('commit'), { error: { code: 'BAD_REQUEST' } });
+  await socket.response('tree');
+  t.same(socket.received.map(({ id }) => id).sort(), ['commit', 'tree'], 'the others wait for the first fetch');
+  await http(`${one.url}/v1/topics/places/partitions/0/records`, 'POST', { records: [{ value: 'wakes' }] });
+  for (const id of ['fetch', 'produce', 'deep']) t.match(await socket.response(id), { error: { code: 'BAD_REQUEST' } });
+  t.same(socket.received.map(({ id }) => id).slice(2), ['waits', 'fetch', 'produce', 'deep']);
+});

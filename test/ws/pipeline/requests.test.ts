@@ -211,6 +211,15 @@ t.test('an invalid request fails alone, with its id as far as it has one', async
   t.match(await socket.ask({ op: 'ping' }), { ok: {} }, 'the socket stays open');
 });
 
+t.test('a list of too many records is refused as a fault of its frame, and the socket stays open', async (t) => {
+  const socket = await openPipeline(t, server.url);
+  const records = Array.from({ length: 100_001 }, () => ({}));
+  t.match(await socket.ask({ op: 'produce', topic: 'clicks', records }), {
+    error: { code: 'TOO_LARGE', recordsMax: 100_000, detail: /^The frame has more than 100000 records; send several/ },
+  });
+  t.match(await socket.ask({ op: 'ping' }), { ok: {} });
+});
+
 t.test('a frame that is no JSON closes the socket behind the responses before it', async (t) => {
   const broken: [frame: string | Buffer, code: number, detail: RegExp][] = [
     ['{"id":2,', 4400, /The frame is not JSON/],
