@@ -55,6 +55,7 @@ import { accessRoutes } from './http/routes/access.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
 import { discoveryRoutes } from './http/routes/discovery.ts';
 import { docsRoutes } from './http/routes/docs.ts';
+import { eventsRoutes } from './http/routes/events.ts';
 import { fencesRoutes } from './http/routes/fences.ts';
 import { groupOffsetsRoutes } from './http/routes/group-offsets.ts';
 import { groupsRoutes } from './http/routes/groups.ts';
@@ -246,6 +247,7 @@ export async function buildApp(
   await app.register(groupsRoutes, versioned);
   await app.register(groupOffsetsRoutes, versioned);
   await app.register(watchStreamRoutes, versioned);
+  await app.register(eventsRoutes, versioned);
   await app.register(operationRoutes, { broker });
   await app.register(docsRoutes);
 

@@ -6,7 +6,7 @@ import type { EncodedRecord } from '../core/records/record-fields.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whether it reads records, at most `maxBytes` of them. */
+    /** Whether it reads records or history, at most `maxBytes` of them. */
     readsRecords?: boolean;
     /** How many partitions, members or offsets the response describes; undefined if that is not known before. */
     itemsOf?: (request: FastifyRequest) => number | undefined;

@@ -183,7 +183,8 @@ export class EventJson {
   }
 }
 
-function watchEvent(event: NodeEvent, withData: boolean): WatchEvent {
+/** An event as clients get it. @param withData whether it has the data that was written */
+export function watchEvent(event: NodeEvent, withData: boolean): WatchEvent {
   const { kind, path, stat, data, contentType } = event;
   const shown: WatchEvent = { type: kind, path, stat };
   if (!withData || data === undefined) return shown;

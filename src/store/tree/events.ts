@@ -94,6 +94,35 @@ export class Events {
   }
 
   /**
+   * Reads a page of history backwards: transactions before `before`, the newest first.
+   * @param count the most transactions
+   * @param bytes the size at which the page ends; its last transaction may exceed it
+   * @returns `complete` = no older transaction is retained
+   */
+  async rangeBefore(
+    history: 'main' | 'both',
+    before: number,
+    count: number,
+    bytes: number,
+  ): Promise<{ transactions: Transaction[]; complete: boolean }> {
+    const read = async (stream: 'main' | 'offsets') =>
+      decodePage(
+        await this.#connection.call('nodes/history-before', this.#keys.root, [stream, before, count, bytes]),
+      );
+    const pages = await Promise.all([read('main'), ...(history === 'both' ? [read('offsets')] : [])]);
+    const lists = pages.map(({ entries }) => entries.flatMap(decodedEntry));
+    // Older transactions than the oldest of a page with more may be missing from it.
+    const horizon = Math.max(
+      ...pages.map(({ more }, index) => (more ? Math.min(...(lists[index] ?? []).map(({ zxid }) => zxid)) : 0)),
+    );
+    const found = mergeLists(lists)
+      .filter(({ zxid }) => zxid < before && zxid >= horizon)
+      .reverse();
+    const end = pageEnd(found, Number.POSITIVE_INFINITY, count, bytes);
+    return { transactions: found.slice(0, end), complete: horizon === 0 && end === found.length };
+  }
+
+  /**
    * Tails both histories from `after` on, on a connection of its own that reconnects, until `signal` is aborted. Transactions come in
    * order, each once; one batch is the result of one read.
    *
@@ -225,6 +254,10 @@ function decodePage([more, ...rest]: ReplyValue[]): Page {
   const entries: Entry[] = [];
   for (let i = 0; i < rest.length; i += 2) entries.push([rest[i] as Buffer, rest[i + 1] as Buffer[]]);
   return { entries, more: integer(more) === 1 };
+}
+
+function decodedEntry([, [, value]]: Entry): Transaction[] {
+  return decodeEntry(required(value, 'data of an entry'), 0);
 }
 
 /** How many of the transactions are up to `upTo`, and are at most `count` that reach `bytes` with the last one. */
