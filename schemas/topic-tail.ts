@@ -12,7 +12,7 @@ export const positionMsMax = 10_000;
 /** A socket that ends with a problem is closed with this number plus its HTTP status: 4404 for UNKNOWN_TOPIC. */
 export const problemCloseCodeBase = 4000;
 
-const positions = '\\d{1,9}:\\d{1,16}(,\\d{1,9}:\\d{1,16})*';
+export const positionsPattern = '\\d{1,9}:\\d{1,16}(,\\d{1,9}:\\d{1,16})*';
 
 const position = z
   .string()
@@ -31,7 +31,7 @@ export const topicTailQuery = z.strictObject({
   offset: z
     .string()
     .regex(
-      new RegExp(`^(earliest|latest|\\d{1,16}|([\\w-]+@)?${positions})$`),
+      new RegExp(`^(earliest|latest|\\d{1,16}|([\\w-]+@)?${positionsPattern})$`),
       'must be earliest, latest, an offset, or a position such as 0:15,1:7',
     )
     .optional()
@@ -46,7 +46,7 @@ export const topicTailQuery = z.strictObject({
 export const topicTailHeaders = z.looseObject({
   'last-event-id': z
     .string()
-    .regex(new RegExp(`^([\\w-]+@${positions}|lost:.*)?$`), 'must be the id of an event of this stream')
+    .regex(new RegExp(`^([\\w-]+@${positionsPattern}|lost:.*)?$`), 'must be the id of an event of this stream')
     .optional()
     .describe(
       'Resume after this event. An EventSource sends it by itself. It takes precedence over `offset` and `timestamp`, also on a socket. The id of a problem, `lost:…`, gets the response 204.',

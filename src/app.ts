@@ -64,6 +64,7 @@ import { nodesRoutes } from './http/routes/nodes.ts';
 import { operationRoutes } from './http/routes/operation.ts';
 import { partitionsRoutes } from './http/routes/partitions.ts';
 import { producersRoutes } from './http/routes/producers.ts';
+import { recordSearchRoutes } from './http/routes/record-search.ts';
 import { recordsRoutes } from './http/routes/records.ts';
 import { sessionsRoutes } from './http/routes/sessions.ts';
 import { topicTailRoutes } from './http/routes/topic-tail.ts';
@@ -243,6 +244,7 @@ export async function buildApp(
     () => held.bytes,
   );
   await app.register(recordsRoutes, { ...versioned, held });
+  await app.register(recordSearchRoutes, { ...versioned, addressShare, idleMs: timeouts.responseIdleMs, refuse });
   await app.register(producersRoutes, versioned);
   await app.register(groupsRoutes, versioned);
   await app.register(groupOffsetsRoutes, versioned);

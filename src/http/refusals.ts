@@ -12,6 +12,7 @@ const kindTexts = {
   reserved: 'renewals, heartbeats and commits in flight',
   waits: 'long polls and event streams',
   uploads: 'streams of records in flight',
+  searches: 'searches of records in flight',
   sockets: 'WebSockets',
   watches: 'watches on sockets',
   bodies: 'bytes of bodies in memory',

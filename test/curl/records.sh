@@ -176,3 +176,14 @@ request POST /v1/topics/river/records --data-binary "@$WORK/large"
 expect_problem 413 TOO_LARGE
 request GET /v1/topics/river/offsets
 expect_body "\"offset\":$END"
+
+step 'the newest records of all partitions are found, by key or text'
+request GET '/v1/topics/river/records?last=1'
+expect_status 200
+expect_header Content-Type 'application/x-ndjson'
+expect_body '"value":"safe"'
+expect_body '{"end":{"records":'
+request GET '/v1/topics/river/records?contains=safe'
+expect_body '"found":1'
+request GET '/v1/topics/river/records?timestamp=0&limit=1&key=none'
+expect_body '"found":0'

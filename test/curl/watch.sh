@@ -81,3 +81,11 @@ request GET /v1/watch/tower//a
 expect_problem 400 INVALID_PATH
 request GET '/v1/watch/tower' -H 'Last-Event-ID: yesterday'
 expect_problem 400 BAD_REQUEST 'last-event-id'
+
+step 'past transactions are listed, the newest first'
+request GET '/v1/events?path=/tower&limit=2'
+expect_status 200
+expect_body '{"transactions":[{"zxid":'
+NEXT=$(field next)
+request GET "/v1/events?path=/tower&limit=1&before=$NEXT"
+expect_body '"path":"/tower'

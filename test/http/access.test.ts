@@ -43,6 +43,7 @@ const forAnyIdentity = new Set([
   'access.me',
   'brokers.get',
   'cluster.get',
+  'events.list',
   'resources.list',
   'groups.list',
   'producers.list',

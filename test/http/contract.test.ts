@@ -104,6 +104,7 @@ t.test('responses about topics match the document', async (t) => {
   await contract.call(t, 'POST', '/v1/topics/log/records', '{"value":1}\n', { 'content-type': 'application/x-ndjson' });
   for (const partition of [0, 1, 2]) await contract.call(t, 'GET', `/v1/topics/log/partitions/${partition}/records`);
   await contract.call(t, 'GET', '/v1/topics/log/partitions/0/records', undefined, { accept: 'application/x-ndjson' });
+  await contract.call(t, 'GET', '/v1/topics/log/records?last=1');
   for (const at of ['earliest', 'latest', '1']) await contract.call(t, 'GET', `/v1/topics/log/offsets?at=${at}`);
   await contract.call(t, 'DELETE', '/v1/topics/log/partitions/0/records?before=latest');
 
@@ -171,6 +172,12 @@ t.test('responses about groups match the document', async (t) => {
   await contract.call(t, 'DELETE', '/v1/groups/g/offsets');
   await contract.call(t, 'DELETE', '/v1/groups/g');
   t.same(contract.unseen('groups'), [], 'every success was seen');
+});
+
+t.test('the history matches the document', async (t) => {
+  await contract.call(t, 'GET', '/v1/events?data&limit=5');
+  t.equal((await contract.call(t, 'GET', '/v1/events?limit=0')).status, 400);
+  t.equal((await contract.call(t, 'GET', '/v1/events?path=x')).status, 400);
 });
 
 t.test('failures of watches match the document', async (t) => {

@@ -288,8 +288,8 @@ export class TopicTail {
   }
 }
 
-/** @throws ServiceError BAD_REQUEST for a text that is no position of a topic tail */
-function parsePosition(text: string): { topicId: string | undefined; offsets: Map<number, number> } {
+/** Reads a position: `<topicId>@0:15,1:7`, or without the topic. @throws ServiceError BAD_REQUEST if it names a partition twice */
+export function parsePosition(text: string): { topicId: string | undefined; offsets: Map<number, number> } {
   const at = text.indexOf('@');
   const pairs = text
     .slice(at + 1)
@@ -322,7 +322,8 @@ function outOfRange(topic: TopicInfo, { partition, offset }: TailCursor, bounds:
   );
 }
 
-function earlierTopic(name: string, topicId: string): ServiceError {
+/** The error of a position in a topic that was deleted. */
+export function earlierTopic(name: string, topicId: string): ServiceError {
   return new ServiceError(
     'UNKNOWN_TOPIC',
     `The position is of an earlier topic ${name} with id ${topicId}, which was deleted. Start again without it.`,

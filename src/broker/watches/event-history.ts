@@ -34,10 +34,7 @@ export async function eventsBefore(events: Pick<Events, 'rangeBefore'>, request:
   const found: EventsPage['transactions'] = [];
   let [before, scanned, scannedBytes, foundBytes] = [request.before, 0, 0, 0];
   const isFull = () =>
-    found.length === limit ||
-    foundBytes >= foundBytesMax ||
-    scanned >= scannedMax ||
-    scannedBytes >= scannedBytesMax;
+    found.length === limit || foundBytes >= foundBytesMax || scanned >= scannedMax || scannedBytes >= scannedBytesMax;
   for (;;) {
     const page = await events.rangeBefore(historyOf(path), before, pageTransactions, pageBytes);
     for (const [index, transaction] of page.transactions.entries()) {
@@ -55,4 +52,3 @@ export async function eventsBefore(events: Pick<Events, 'rangeBefore'>, request:
     if (page.complete) return { transactions: found };
   }
 }
-

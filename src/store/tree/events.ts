@@ -106,9 +106,7 @@ export class Events {
     bytes: number,
   ): Promise<{ transactions: Transaction[]; complete: boolean }> {
     const read = async (stream: 'main' | 'offsets') =>
-      decodePage(
-        await this.#connection.call('nodes/history-before', this.#keys.root, [stream, before, count, bytes]),
-      );
+      decodePage(await this.#connection.call('nodes/history-before', this.#keys.root, [stream, before, count, bytes]));
     const pages = await Promise.all([read('main'), ...(history === 'both' ? [read('offsets')] : [])]);
     const lists = pages.map(({ entries }) => entries.flatMap(decodedEntry));
     // Older transactions than the oldest of a page with more may be missing from it.

@@ -27,6 +27,8 @@ t.test('topics response as documented', async (t) => {
   await contract.call(t, 'POST', '/v1/topics/c/records', stamped);
   await contract.call(t, 'POST', '/v1/topics/c/records', stamped);
   await contract.call(t, 'POST', '/v1/topics/c/records', 'raw', { 'content-type': 'text/plain' });
+  await contract.call(t, 'GET', '/v1/topics/c/records?last=2&contains=raw');
+  t.equal((await contract.call(t, 'GET', '/v1/topics/c/records?last=0')).status, 400);
   await contract.call(t, 'POST', '/v1/topics/c/partitions/1/records', '{"value":1}\n', ndjson);
   await contract.call(t, 'POST', '/v1/topics/c/partitions/1/records', 'raw', { 'weir-fence': 'a=1' });
   await contract.call(t, 'GET', '/v1/topics/c/partitions/1/fences');

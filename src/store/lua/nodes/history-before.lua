@@ -8,7 +8,7 @@
      ARGV    1 'main' or 'offsets'  2 zxid before which the page begins  3 transactions and 4 bytes after which it ends
      Returns { 'OK', older ones may follow (0 or 1), id, fields, … } of each entry of the stream, the newest first
      Errors  none ]]
-local history, before, left, bytes_max = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local history, before_id, before, left, bytes_max = ARGV[1], ARGV[2], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local key = history == 'main' and keys.events or keys.offset_events
 local reply, bytes = { 'OK', 0 }, 0
@@ -23,12 +23,12 @@ local function add(entry, head)
 end
 
 -- An entry that ends behind the given zxid may have begun before it.
-local around = redis.call('XRANGE', key, ARGV[2], '+', 'COUNT', 1)[1]
+local around = redis.call('XRANGE', key, before_id, '+', 'COUNT', 1)[1]
 if around then
   local head = events.head_of(around)
   if head.first < before and add(around, head) then return reply end
 end
-local up_to, step = '(' .. ARGV[2] .. '-0', 1
+local up_to, step = '(' .. before_id .. '-0', 1
 repeat
   local entries = redis.call('XREVRANGE', key, up_to, '-', 'COUNT', step)
   for _, entry in ipairs(entries) do
