@@ -7,6 +7,10 @@ export const accessMeResponse = z
   .object({
     identity: z.string().nullable().describe('null where there is no policy, so that everybody may do everything.'),
     token: z.string().optional().describe('The id of the token that the request has sent.'),
+    certificate: z
+      .string()
+      .optional()
+      .describe('The subject of the client certificate by which the caller is known, if it has sent no token.'),
     expires: z.int().optional().describe('When its credential ends, ms since the epoch.'),
     admin: z.boolean(),
     allow: z

@@ -186,7 +186,7 @@ export async function buildApp(
   await app.register(jsonResponses);
   await app.register(earlyResponses, { lingering, limits: limits.connections.lingering, metrics });
   await app.register(client, { trusts });
-  await app.register(accessCheck, { access: broker.access });
+  await app.register(accessCheck, { access: broker.access, tls });
   await app.register(connectionLimit, {
     connectionsMax: config.maxConnections,
     spare: limits.connections.spare,

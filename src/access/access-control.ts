@@ -36,6 +36,7 @@ export class AccessControl {
   /** The failure that was told last, until the file can be read again. */
   #failure: string | undefined;
   #loadedAt = 0;
+  #version = 0;
 
   private constructor(file: string | undefined, log: Logger) {
     this.#file = file;
@@ -122,7 +123,7 @@ export class AccessControl {
     this.#deniedListeners.add(listener);
   }
 
-  #denied({ identity }: Caller, verb: string, missing: (who: string) => string): ServiceError {
+  #denied({ identity, hint }: Caller, verb: string, missing: (who: string) => string): ServiceError {
     // Users of an issuer may be any number, and each label of a metric is kept for ever.
     const known =
       identity === undefined
@@ -134,7 +135,7 @@ export class AccessControl {
     if (identity !== undefined) return new ServiceError('FORBIDDEN', `${missing(identity)}.`);
     return new ServiceError(
       'AUTH_REQUIRED',
-      `${missing('An anonymous client')}. Send a token: Authorization: Bearer weir_….`,
+      `${missing('An anonymous client')}. ${hint ?? 'Send a token: Authorization: Bearer weir_….'}`,
     );
   }
 
@@ -164,7 +165,18 @@ export class AccessControl {
       return;
     }
     this.#log.info({ file: this.#file, hash: this.#policy?.hash, before: before?.hash }, 'The policy has changed');
+    this.recheck();
+  }
+
+  /** Makes long-lived requests check their caller again, as a credential may not be valid any more. */
+  recheck(): void {
+    this.#version += 1;
     for (const listener of this.#listeners) listener();
+  }
+
+  /** Changes whenever the same credential may have other rights. */
+  get version(): number {
+    return this.#version;
   }
 
   close(): void {

@@ -1,8 +1,9 @@
-// Who is asking: finds the identity of a request by its token or its JWT.
+// Who is asking: finds the identity of a request by its token, its JWT or its client certificate.
 import { createHash } from 'node:crypto';
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { ServiceError } from '../core/service-error.ts';
+import type { ClientCertificate } from './client-certificate.ts';
 import type { Policy } from './policy.ts';
 import type { Rights } from './rights.ts';
 import { tokenIdOf } from './tokens.ts';
@@ -16,6 +17,10 @@ export interface Caller {
   /** When its credential ends, ms since 1970; undefined if it does not. */
   readonly expiresAt: number | undefined;
   readonly rights: Rights;
+  /** The client certificate that proves its identity. */
+  readonly certificate?: string | undefined;
+  /** Why an anonymous client is one, although it has sent something: the end of a refusal. */
+  readonly hint?: string | undefined;
 }
 
 /** Whose things a caller may use: those of this identity; undefined = those of all. */
@@ -28,6 +33,10 @@ export function actsAs({ identity, rights }: Caller): string | undefined {
 export interface Credentials {
   /** The header Authorization. */
   authorization?: string | undefined;
+  /** The certificate of its connection, which counts only without that header. */
+  certificate?: ClientCertificate | undefined;
+  /** Why that certificate does not count for this request, as a sentence. */
+  ignored?: string | undefined;
 }
 
 /** Only algorithms with a public key: with a shared secret, who verifies could also sign. */
@@ -46,6 +55,9 @@ export class Authenticator {
   readonly #jwt: Promise<{ jose: typeof import('jose'); keys: JWTVerifyGetKey }> | undefined;
   readonly #verified = new LRUCache<string, JWTPayload>({ max: verifiedMax, ttl: verifiedMsMax });
 
+  /** The callers of the certificates of open connections. */
+  readonly #byCertificates = new WeakMap<ClientCertificate, Caller>();
+
   /** @param now the time, ms since 1970 */
   constructor(policy: Policy, now: () => number = Date.now) {
     this.#policy = policy;
@@ -61,8 +73,11 @@ export class Authenticator {
    * @returns a promise only if a JWT has to be verified
    * @throws ServiceError AUTH_REQUIRED for credentials that are not valid; STORE_UNAVAILABLE is never thrown
    */
-  callerOf({ authorization }: Credentials): Caller | Promise<Caller> {
-    if (authorization === undefined) return this.#anonymous();
+  callerOf({ authorization, certificate, ignored }: Credentials): Caller | Promise<Caller> {
+    if (authorization === undefined) {
+      if (!certificate) return this.#anonymous();
+      return ignored === undefined ? this.#byCertificate(certificate) : this.#anonymous(ignored);
+    }
     const [, scheme = '', value = ''] = /^(\S+) +(\S+)$/.exec(authorization.trim()) ?? [];
     switch (scheme.toLowerCase()) {
       case 'bearer':
@@ -94,6 +109,31 @@ export class Authenticator {
       throw refused(`The token ${id} has expired at ${new Date(expiresAt).toISOString()}; use a new one.`);
     }
     return this.#caller(identity, id, expiresAt);
+  }
+
+  /** A browser shows a certificate by itself, also where it needs none: one that no identity has leaves it anonymous. */
+  #byCertificate(certificate: ClientCertificate): Caller {
+    const { label, problem, expiresAt } = certificate;
+    if (problem !== undefined) throw refused(`The client certificate ${label} is not trusted: ${problem}.`);
+    if (expiresAt <= this.#now()) {
+      throw refused(
+        `The client certificate ${label} has expired at ${new Date(expiresAt).toISOString()}; use a new one.`,
+      );
+    }
+    const known = this.#byCertificates.get(certificate);
+    if (known) return known;
+    const [identity, other] = this.#policy.identitiesOfCertificate(certificate);
+    if (other !== undefined) {
+      throw refused(
+        `Two identities of the policy match the client certificate ${label}, ${identity} and ${other}; it must match one.`,
+      );
+    }
+    const caller =
+      identity === undefined
+        ? this.#anonymous(`No identity of the policy has a client certificate such as ${label} among its certs.`)
+        : { ...this.#caller(identity, undefined, expiresAt), certificate: label };
+    this.#byCertificates.set(certificate, caller);
+    return caller;
   }
 
   async #byJwt(token: string): Promise<Caller> {
@@ -137,9 +177,9 @@ export class Authenticator {
     }
   }
 
-  #anonymous(): Caller {
+  #anonymous(hint?: string): Caller {
     const { anonymous: rights } = this.#policy;
-    return { identity: undefined, tokenId: undefined, expiresAt: undefined, rights };
+    return { identity: undefined, tokenId: undefined, expiresAt: undefined, rights, hint };
   }
 
   #caller(identity: string, tokenId?: string, expiresAt?: number): Caller {

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { z } from 'zod';
 import { describeIssues, parseOptions } from '../core/issues.ts';
+import { parseCertificatePattern } from './client-certificate.ts';
 import { nodePatternProblem } from './node-rules.ts';
 import { type Kind, publicThings, type Verb, verbsOf } from './verbs.ts';
 
@@ -23,6 +24,7 @@ const load = createRequire(import.meta.url);
 const rulesMax = 10_000;
 const identitiesMax = 10_000;
 const tokensPerIdentityMax = 2;
+const certsPerIdentityMax = 20;
 
 const tokenSchema = z.strictObject({
   // YAML reads an id of digits as a number.
@@ -36,11 +38,21 @@ const tokenSchema = z.strictObject({
     .optional(),
 });
 
+const certPattern = z
+  .string()
+  .max(1000)
+  .refine((text) => parseCertificatePattern(text) !== undefined, {
+    error:
+      'must be attributes of the subject such as CN=ops or "CN=ops, O=Example", or one of DNS:…, URI:…, email:…, IP:…',
+  });
+
 const identitySchema = z.strictObject({
   tokens: z
     .array(tokenSchema)
     .max(tokensPerIdentityMax, `may be at most ${tokensPerIdentityMax}: one in use, and one to change to`)
     .default([]),
+  /** Client certificates: each is one that a certificate may match. */
+  certs: z.array(certPattern).max(certsPerIdentityMax, `may be at most ${certsPerIdentityMax}`).default([]),
   jwt: z.strictObject({ claim: z.string().min(1), has: z.string().min(1) }).optional(),
 });
 
@@ -145,7 +157,8 @@ function fieldOf(path: PropertyKey[]): string {
 function conflictsIn(policy: PolicyDocument): { path: PropertyKey[]; message: string }[] {
   const problems: { path: PropertyKey[]; message: string }[] = [];
   const tokenIds = new Map<string, string>();
-  for (const [name, { tokens, jwt }] of Object.entries(policy.identities)) {
+  const certs = new Map<string, string>();
+  for (const [name, { tokens, certs: patterns, jwt }] of Object.entries(policy.identities)) {
     for (const [i, { id }] of tokens.entries()) {
       const other = tokenIds.get(id);
       if (other !== undefined)
@@ -154,6 +167,15 @@ function conflictsIn(policy: PolicyDocument): { path: PropertyKey[]; message: st
           message: `${id} is the id of a token of ${other} already; ids are unique in the file`,
         });
       tokenIds.set(id, name);
+    }
+    for (const [i, pattern] of patterns.entries()) {
+      const other = certs.get(pattern);
+      if (other !== undefined)
+        problems.push({
+          path: ['identities', name, 'certs', i],
+          message: `${pattern} stands for ${other} already; a certificate has one identity`,
+        });
+      certs.set(pattern, name);
     }
     if (jwt && !policy.jwt)
       problems.push({

@@ -2,6 +2,12 @@
 // new one.
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import {
+  type CertificatePattern,
+  type ClientCertificate,
+  matchesPattern,
+  parseCertificatePattern,
+} from './client-certificate.ts';
 import { identityNamePattern, type PolicyDocument, type Rule, readPolicy } from './policy-file.ts';
 import { anonymousRights, type Rights, RuleRights, withName } from './rights.ts';
 import { hasHash, tokenIdOf } from './tokens.ts';
@@ -26,6 +32,7 @@ export class Policy {
   readonly anonymous: Rights;
   readonly #tokens = new Map<string, StoredToken>();
   readonly #byClaim: { identity: string; claim: string; has: string }[] = [];
+  readonly #byCertificate: { identity: string; pattern: CertificatePattern }[] = [];
   readonly #rights = new LRUCache<string, RuleRights>({ max: compiledRightsMax });
 
   /** @throws PolicyError with all problems of the file */
@@ -33,9 +40,13 @@ export class Policy {
     this.hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
     this.document = readPolicy(text);
     this.anonymous = anonymousRights(this.document.public);
-    for (const [identity, { tokens, jwt }] of Object.entries(this.document.identities)) {
+    for (const [identity, { tokens, certs, jwt }] of Object.entries(this.document.identities)) {
       for (const { id, sha256, expires } of tokens) {
         this.#tokens.set(id, { id, identity, sha256: Buffer.from(sha256, 'hex'), expiresAt: expires });
+      }
+      for (const text of certs) {
+        const pattern = parseCertificatePattern(text);
+        if (pattern) this.#byCertificate.push({ identity, pattern });
       }
       if (jwt) this.#byClaim.push({ identity, ...jwt });
     }
@@ -61,6 +72,17 @@ export class Policy {
     const name = nameClaim === undefined ? undefined : claims[nameClaim];
     const isName = typeof name === 'string' && identityNamePattern.test(name);
     return isName && !Object.hasOwn(this.document.identities, name) ? [name] : [];
+  }
+
+  /** Whether identities are known by client certificates. */
+  get hasCertificates(): boolean {
+    return this.#byCertificate.length > 0;
+  }
+
+  /** The identities that a client certificate matches; one, unless the policy is ambiguous. */
+  identitiesOfCertificate(certificate: ClientCertificate): string[] {
+    const matched = this.#byCertificate.filter(({ pattern }) => matchesPattern(certificate, pattern));
+    return [...new Set(matched.map(({ identity }) => identity))];
   }
 
   /** The rules that name an identity, or all, as it reads them: with its name, and without what they do not have. */

@@ -33,6 +33,7 @@ export class ServerTls {
   #loadedAt: number;
   #warnedAt = Number.NEGATIVE_INFINITY;
   #authoritiesVersion = 0;
+  readonly #listeners = new Set<() => void>();
 
   private constructor(files: TlsFiles, identity: TlsIdentity, hash: string, log: Logger, now: () => number) {
     this.#files = files;
@@ -95,6 +96,11 @@ export class ServerTls {
     return this.#authoritiesVersion;
   }
 
+  /** Calls `listener` whenever the authorities of client certificates have changed. */
+  onAuthoritiesChanged(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
   /** Whether a client certificate that earlier authorities have signed would be taken by those in use. */
   isTrusted(certificate: X509Certificate): boolean {
     return isIssuedByOne(this.#identity.authorities, certificate);
@@ -150,6 +156,7 @@ export class ServerTls {
     this.#server?.setSecureContext(this.#contextOptions());
     // A ticket holds a client certificate that was verified then.
     if (isOtherCa) this.#server?.setTicketKeys(randomBytes(ticketKeysBytes));
+    if (isOtherCa) for (const listener of this.#listeners) listener();
     this.#log.info(this.#described(), 'The TLS files have changed; new connections use them');
     this.#warnedAt = Number.NEGATIVE_INFINITY;
     this.#warnOfExpiry();

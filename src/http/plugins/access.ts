@@ -5,10 +5,11 @@ import fp from 'fastify-plugin';
 import { type AccessControl, openCaller } from '../../access/access-control.ts';
 import { actsAs, type Caller, type Credentials } from '../../access/authenticator.ts';
 import { nodeToCheck } from '../../access/node-operations.ts';
-import type { Policy } from '../../access/policy.ts';
 import type { Kind, PublicThing, Verb } from '../../access/verbs.ts';
 import { offeredBy } from '../../core/handshake.ts';
 import type { ServiceError } from '../../core/service-error.ts';
+import type { ServerTls } from '../../tls/server-tls.ts';
+import { ClientCertificates } from '../client-certificates.ts';
 import { nodePathOf } from '../node-path.ts';
 
 /**
@@ -60,7 +61,22 @@ declare module 'fastify' {
   }
 }
 
-async function installAccess(app: FastifyInstance, { access }: { access: AccessControl }): Promise<void> {
+interface AccessOptions {
+  access: AccessControl;
+  /** Absent without TLS. */
+  tls?: ServerTls | undefined;
+}
+
+async function installAccess(app: FastifyInstance, { access, tls }: AccessOptions): Promise<void> {
+  const certificates = tls?.asksForCertificates ? new ClientCertificates(tls, app.server) : undefined;
+  const warnOfCertificates = () => {
+    if (certificates || !access.policy?.hasCertificates) return;
+    app.log.warn('The policy has certs, but without WEIR_TLS_CLIENT_CA no client can show a certificate');
+  };
+  warnOfCertificates();
+  access.onChange(warnOfCertificates);
+  // An authority may be gone that has signed the certificates of open sockets.
+  tls?.onAuthoritiesChanged(() => access.recheck());
   app.decorateRequest('caller');
   app.decorateRequest('identity', {
     getter(this: FastifyRequest) {
@@ -81,8 +97,8 @@ async function installAccess(app: FastifyInstance, { access }: { access: AccessC
   app.decorateRequest('requireSubtree', function requireSubtree(this: FastifyRequest, verb: Verb, path: string) {
     access.requireSubtree(this.caller, verb, path);
   });
-  /** The policy under which a request was admitted. */
-  const policyOf = new WeakMap<FastifyRequest, Policy | undefined>();
+  /** The version of the policy and of the authorities under which a request was admitted. */
+  const versionOf = new WeakMap<FastifyRequest, number>();
   const take = (request: FastifyRequest, caller: Caller) => {
     request.caller = caller;
     // Limits by client are by identity where there is one: its clients may have any addresses, and others may share one.
@@ -90,11 +106,11 @@ async function installAccess(app: FastifyInstance, { access }: { access: AccessC
     check(access, request, needOf(request));
   };
   const admit = async (request: FastifyRequest) => {
-    policyOf.set(request, access.policy);
-    take(request, await access.callerOf(credentialsOf(request)));
+    versionOf.set(request, access.version);
+    take(request, await access.callerOf(credentialsOf(request, certificates)));
   };
   app.decorateRequest('recheckAccess', async function recheckAccess(this: FastifyRequest) {
-    if (access.isOn && policyOf.get(this) !== access.policy) await admit(this);
+    if (access.isOn && versionOf.get(this) !== access.version) await admit(this);
   });
   app.decorateRequest(
     'followAccess',
@@ -138,8 +154,8 @@ async function installAccess(app: FastifyInstance, { access }: { access: AccessC
     request.caller = openCaller;
     if (!access.isOn || request.is404) return done();
     try {
-      policyOf.set(request, access.policy);
-      const caller = access.callerOf(credentialsOf(request));
+      versionOf.set(request, access.version);
+      const caller = access.callerOf(credentialsOf(request, certificates));
       if (caller instanceof Promise) {
         caller.then((found) => take(request, found)).then(() => done(), done);
         return;
@@ -200,10 +216,11 @@ function needOf(request: FastifyRequest): AccessNeed {
 }
 
 /** Requests to open routes are not asked who they are, so that a wrong token does not fail a health check. */
-function credentialsOf(request: FastifyRequest): Credentials {
+function credentialsOf(request: FastifyRequest, certificates: ClientCertificates | undefined): Credentials {
   const { headers } = request;
   if (needOf(request) === 'open') return {};
   if (headers.authorization !== undefined) return { authorization: headers.authorization };
   const { token } = offeredBy(headers['sec-websocket-protocol'] ?? '');
-  return token === undefined ? {} : { authorization: `Bearer ${token}` };
+  if (token !== undefined) return { authorization: `Bearer ${token}` };
+  return certificates?.of(request) ?? {};
 }

@@ -3,6 +3,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ServiceError } from '../../core/service-error.ts';
+import { ownSites } from '../own-origin.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -10,9 +11,6 @@ declare module 'fastify' {
     hasEffect?: boolean;
   }
 }
-
-/** Values of Sec-Fetch-Site that are not a page of another origin; `none` is an action of the user, such as a bookmark. */
-const ownSites = new Set(['same-origin', 'none']);
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createOnceLog } from '../log-once.ts';
+import { isOwnOrigin } from '../own-origin.ts';
 
 const exposedHeaders = 'ETag, Location, Weir-Zxid, Weir-Read, Weir-Stat, Idempotency-Replayed, Retry-After';
 
@@ -26,7 +27,7 @@ async function installOriginCheck(app: FastifyInstance, { allowed, metrics, log 
 
   app.addHook('onRequest', (request, reply, done) => {
     const { origin } = request.headers;
-    if (origin === undefined || isOwn(request, origin)) return done();
+    if (origin === undefined || isOwnOrigin(request, origin)) return done();
     if (!allowed.includes('*') && !allowed.includes(origin)) {
       refused.inc();
       logOnce(origin);
@@ -47,10 +48,6 @@ async function installOriginCheck(app: FastifyInstance, { allowed, metrics, log 
 }
 
 export const originCheck = fp(installOriginCheck, { name: 'origin-check', fastify: '5.x' });
-
-function isOwn(request: FastifyRequest, origin: string): boolean {
-  return URL.canParse(origin) && new URL(origin).host === request.headers.host?.toLowerCase();
-}
 
 /** Behind a proxy that replaces Host, a page of the server's own origin looks like one of another origin. */
 function whyForeign({ headers }: FastifyRequest, origin: string): string {

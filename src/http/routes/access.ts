@@ -37,10 +37,11 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
       } satisfies FastifyZodOpenApiSchema,
     },
     async ({ caller }) => {
-      const { identity, tokenId, expiresAt, rights } = caller;
+      const { identity, tokenId, certificate, expiresAt, rights } = caller;
       return {
         identity: identity ?? null,
         ...(tokenId !== undefined && { token: tokenId }),
+        ...(certificate !== undefined && { certificate }),
         ...(expiresAt !== undefined && { expires: expiresAt }),
         admin: rights.isAdmin,
         allow: identity === undefined ? [] : (access.policy?.rulesOf(identity) ?? []),
