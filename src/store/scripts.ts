@@ -30,6 +30,16 @@ export type ScriptArguments = (string | number | Buffer)[];
  */
 const slotProbe = "redis.call('EXISTS', KEYS[1] .. ':absent') ";
 
+/** The scripts of this program, by whether they are for a Redis Cluster: read when the first store needs them. */
+const ownScripts = new Map<boolean, ReadonlyMap<string, Script>>();
+
+/** The scripts of this program. @param forCluster as for loadScripts */
+export function scriptsFor(forCluster: boolean): ReadonlyMap<string, Script> {
+  const known = ownScripts.get(forCluster) ?? loadScripts(luaFolder, forCluster);
+  ownScripts.set(forCluster, known);
+  return known;
+}
+
 /**
  * Loads every script below `folder` except lib/, which holds what they include.
  * @param forCluster whether hash slots may migrate between nodes, so that scripts that write need the probe

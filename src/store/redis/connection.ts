@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import { decodeReply, loadScripts, type ReplyValue, type Script, type ScriptArguments } from '../scripts.ts';
+import { decodeReply, type ReplyValue, type Script, type ScriptArguments, scriptsFor } from '../scripts.ts';
 import { createTopology, topologyKindOf } from './create-topology.ts';
 import { ManagedConnection } from './managed-connection.ts';
 import { OrderedScripts } from './ordered-scripts.ts';
@@ -37,7 +37,7 @@ export class StoreConnection {
   readonly timeouts: CallTimeouts;
   readonly #coordinationKey: string;
   readonly #topology: Topology;
-  readonly #scripts: Map<string, Script>;
+  readonly #scripts: ReadonlyMap<string, Script>;
   readonly #openHooks: OpenHook[] = [];
   readonly #orderedScripts = new OrderedScripts();
   #connectionLosses = 0;
@@ -53,7 +53,7 @@ export class StoreConnection {
     this.timeouts = timeouts;
     this.#coordinationKey = coordinationKey;
     const kind = topologyKindOf(target);
-    const scripts = loadScripts(undefined, kind === 'cluster');
+    const scripts = scriptsFor(kind === 'cluster');
     this.#scripts = scripts;
     const define = (client: Redis) => {
       for (const { name, lua } of scripts.values()) client.defineCommand(name, { lua, numberOfKeys: 1 });
