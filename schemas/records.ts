@@ -137,6 +137,25 @@ export const fetchResponse = z
   })
   .meta({ id: 'Fetched' });
 
+const storedRecord = fetchedRecord
+  .omit({ offset: true })
+  .extend({ timestamp: z.int().optional().describe('Absent: that of the batch.') })
+  .meta({ id: 'StoredRecord' });
+
+export const fetchedBatchesResponse = fetchResponse
+  .omit({ records: true })
+  .extend({
+    batches: z.array(
+      z.object({
+        baseOffset: offset.describe('The offset of the first record; that of records[i] is baseOffset + i.'),
+        count: z.int().min(1),
+        timestamp: z.int(),
+        records: z.array(storedRecord.nullable().describe('null: a record that compaction has removed.')),
+      }),
+    ),
+  })
+  .meta({ id: 'FetchedBatches' });
+
 export const offsetsQuery = z.strictObject({
   at: z
     .union([z.enum(['earliest', 'latest']), timestamp], 'must be earliest, latest or ms since the epoch')

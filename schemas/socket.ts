@@ -21,6 +21,7 @@ import {
   acks,
   fetchBytesDefault,
   fetchBytesMax,
+  fetchedBatchesResponse,
   fetchRecordsMax,
   fetchResponse,
   fetchWaitMsMax,
@@ -147,6 +148,10 @@ export const requestSchemas = {
     maxRecords: z.int().min(1).max(fetchRecordsMax).default(500),
     maxBytes: z.int().min(1).max(fetchBytesMax).default(fetchBytesDefault),
     minBytes: z.int().min(0).max(fetchBytesMax).default(1),
+    format: z
+      .enum(['records', 'batches'])
+      .default('records')
+      .describe('`batches` returns the records in their batches, as they are stored, which costs the server least.'),
     wait: durationBetween(0, fetchWaitMsMax, 'must be at most 5m')
       .default(0)
       .describe('How long to wait for `minBytes`, at most 5m. Later requests for the partition wait, too.'),
@@ -222,7 +227,7 @@ export const resultSchemas: Record<SocketOp, z.ZodType> = {
   watch: nothing,
   unwatch: nothing,
   produce: produceResponse,
-  fetch: fetchResponse,
+  fetch: z.union([fetchResponse, fetchedBatchesResponse]),
   offsets: offsetsResponse,
   commit: commitResponse,
   ping: nothing,

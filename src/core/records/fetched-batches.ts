@@ -89,9 +89,43 @@ export class FetchedBatches {
     if (parts.length > 0) parts.push(lineFeed);
     return parts;
   }
+
+  /**
+   * A JSON array of the batches, between `head` and `tail` (ASCII). Each has its records as they are stored, without offset: that of
+   * records[i] is baseOffset + i. The place of a removed record is null.
+   */
+  enclosed(head: string, tail: string): Buffer {
+    const parts: Buffer[] = [];
+    let before = head;
+    for (const { baseOffset, count, timestamp, bytes, isCompressed } of this.#pieces) {
+      if (isCompressed) throw new Error('Compressed records cannot be elements of an array');
+      const place = `"baseOffset":${baseOffset},"count":${count},"timestamp":${timestamp}`;
+      parts.push(Buffer.from(`${before}{${place},"records":[`), asElements(bytes));
+      before = ']},';
+    }
+    parts.push(Buffer.from(`${parts.length === 0 ? head : ']}'}${tail}`));
+    return Buffer.concat(parts);
+  }
 }
 
 const lineFeed = Buffer.from('\n');
+const lineFeedByte = 0x0a;
+const commaByte = 0x2c;
+const emptyLine = Buffer.from('\n\n');
+
+/** Lines as the elements of a JSON array; an empty line, the place of a removed record, is `null`. */
+function asElements(lines: Buffer): Buffer {
+  const [first, last] = [lines[0], lines.at(-1)];
+  if (first === lineFeedByte || last === lineFeedByte || last === undefined || lines.includes(emptyLine)) {
+    const elements = lines.toString('latin1').split('\n');
+    return Buffer.from(elements.map((line) => line || 'null').join(','), 'latin1');
+  }
+  const elements = Buffer.from(lines);
+  for (let at = elements.indexOf(lineFeedByte); at >= 0; at = elements.indexOf(lineFeedByte, at + 1)) {
+    elements[at] = commaByte;
+  }
+  return elements;
+}
 
 /** The batches of which a read with these limits takes only a part. */
 export function cutBatches(batches: readonly BatchLines[], from: number, limits: RecordLimits): BatchLines[] {

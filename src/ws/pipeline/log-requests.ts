@@ -4,7 +4,7 @@ import type { SocketRequest } from '../../../schemas/socket.ts';
 import { ownKey } from '../../access/own-key.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { offsetsOf } from '../../broker/log/log-writer.ts';
-import { asRecords } from '../../broker/log/read-forms.ts';
+import { asBatches, asRecords, type FetchedContent, type ReadForm } from '../../broker/log/read-forms.ts';
 import { topicOffsets } from '../../broker/log/topic-offsets.ts';
 import type { Actor } from '../../core/actor.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
@@ -101,7 +101,7 @@ export class LogRequests {
 
   async #fetch(pending: PendingRequest, request: SocketRequest<'fetch'>, sender: LogSender): Promise<void> {
     const { topics, logReader } = this.#broker;
-    const { topic: name, partition, offset, timestamp, maxRecords, maxBytes, minBytes, wait: waitMs } = request;
+    const { topic: name, partition, offset, timestamp, maxRecords, maxBytes, minBytes, wait: waitMs, format } = request;
     if (offset !== undefined && timestamp !== undefined) {
       throw new ServiceError('BAD_REQUEST', 'fetch: give offset or timestamp, not both.');
     }
@@ -110,16 +110,17 @@ export class LogRequests {
       hasWaited = true;
       sender.waits(pending);
     };
+    const form: ReadForm<FetchedContent> = format === 'batches' ? asBatches : asRecords;
     const { records, nextOffset, logStartOffset, endOffset } = await topics.withTopic(name, async (topic) => {
       const from =
         timestamp === undefined
           ? (offset ?? 'earliest')
           : (await logReader.offsetAt(topic, partition, timestamp)).offset;
       const wanted = { topic, partition, offset: from, maxRecords, maxBytes };
-      return logReader.fetchWhenReady(wanted, asRecords, { minBytes, waitMs, signal: sender.stopped, onWait });
+      return logReader.fetchWhenReady(wanted, form, { minBytes, waitMs, signal: sender.stopped, onWait });
     });
     if (hasWaited) sender.requireStill(request);
-    const head = `${headOf(pending.id)}"ok":{"topic":"${name}","partition":${partition},"records":[`;
+    const head = `${headOf(pending.id)}"ok":{"topic":"${name}","partition":${partition},"${format}":[`;
     const tail = `],"nextOffset":${nextOffset},"logStartOffset":${logStartOffset},"endOffset":${endOffset}}}`;
     sender.respond(pending, records.enclosed(head, tail));
   }

@@ -1,5 +1,5 @@
 // What a reader of batches gets, at every offset and limit, against records that are put together one by one.
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { decompressCut } from '../../../src/broker/log/batch-compression.ts';
@@ -31,6 +31,10 @@ function build(start: number, batches: { gap: number; isCompressed: boolean; lin
   return { found, model };
 }
 
+function decompressed({ baseOffset, count, timestamp, bytes, isCompressed }: BatchLines): BatchLines {
+  return new BatchLines({ baseOffset, count, timestamp, records: isCompressed ? gunzipSync(bytes) : bytes });
+}
+
 t.test('batches have the records from the offset on, and whole ones except at the ends', async (t) => {
   await fc.assert(
     fc.asyncProperty(
@@ -51,6 +55,16 @@ t.test('batches have the records from the offset on, and whole ones except at th
         t.same(got, wanted.slice(0, got.length), 'records from the offset on, none left out');
         if (wanted.length > 0) t.ok(got.length > 0, 'at least one');
         t.ok(read.batches.every(({ head }) => head.partition === 3 && head.timestamp === 7));
+        const form = new FetchedBatches(batches.map(decompressed), from, limits);
+        const { elements } = JSON.parse(form.enclosed('{"elements":[', '],"more":1}').toString());
+        t.same(
+          elements.flatMap(({ baseOffset, records }: any) =>
+            records.flatMap((record: any, i: number) => (record ? [{ offset: baseOffset + i, ...record }] : [])),
+          ),
+          model.filter(({ offset }) => offset >= (form.firstOffset ?? form.nextOffset) && offset < form.nextOffset),
+          'the same as elements of a JSON array',
+        );
+        t.ok(elements.every(({ count, records }: any) => count === records.length));
         t.equal(
           fetched.count,
           read.batches.reduce((sum, { head }) => sum + head.count, 0),

@@ -86,8 +86,19 @@ t.test('requests on topics and groups get the responses of HTTP', async (t) => {
   const offsets = [{ topic: 'clicks', partition: 1, offset: 1 }];
   t.match(await socket.ask({ op: 'commit', group: 'g', offsets }), { ok: { offsets }, zxid: Number });
   t.match((await http(`${server.url}/v1/groups/g/offsets`)).body, { offsets });
+  const batches = await socket.ask({ op: 'fetch', topic: 'clicks', partition: 1, format: 'batches' });
+  t.match(batches.ok, {
+    batches: [
+      { baseOffset: 0, count: 2, timestamp: Number, records: [{ key: 'ann', value: { page: '/' } }, { value: 12 }] },
+    ],
+    nextOffset: 2,
+    endOffset: 2,
+  });
+  const beyond = await socket.ask({ op: 'fetch', topic: 'clicks', partition: 1, offset: 'latest', format: 'batches' });
+  t.match(beyond.ok, { batches: { length: 0 }, nextOffset: 2 });
   for (const [op, response] of [
     ['produce', produced],
+    ['fetch', batches],
     ['fetch', fetched],
     ['offsets', at],
   ] as const) {
