@@ -21,9 +21,15 @@ export const accessMeResponse = z
           groups: grants.optional(),
           producers: grants.optional(),
           read: z.array(z.string()).optional(),
+          limits: z.record(z.string(), z.number()).optional(),
         }),
       )
       .describe('The rules that apply to the identity, with its name in the place of `$identity`.'),
+    limits: z
+      .record(z.string(), z.object({ limit: z.number(), used: z.number().optional() }))
+      .describe(
+        'By name, the limits of the identity and what is used of them. `requests` and `bytes`: what of a second is used. Of rates, `sockets` and `watches` a server with several workers has an equal part in each, and this is that of the one that responds. A limit that is absent does not exist.',
+      ),
   })
   .meta({ id: 'AccessOfCaller' });
 

@@ -277,6 +277,16 @@ export const eventFrame = z
         .describe('The watch that has ended. Without it, the socket is closed behind this frame.'),
       request: requestId.optional().describe('The request whose fate is unknown.'),
     }),
+    z
+      .looseObject({
+        ...problemSchema.shape,
+        type: z.literal('throttled'),
+        limit: z.string().describe('The limit of the identity that is used up: requests or bytes.'),
+        retryAfterMs: z.int().min(1).describe('When the server reads on.'),
+      })
+      .describe(
+        'The socket is not read for a while, as its identity has used up a rate. Nothing is lost or refused; sent at most every 10 s.',
+      ),
   ])
   .meta({ id: 'SocketEventFrame' });
 

@@ -35,6 +35,7 @@ import { earlyResponses } from './http/plugins/early-response.ts';
 import { effectGuard } from './http/plugins/effect-guard.ts';
 import { errorHandler, notFoundHandler, refuseUrl } from './http/plugins/error-handler.ts';
 import { hostCheck } from './http/plugins/host.ts';
+import { identityLimits } from './http/plugins/identity-limits.ts';
 import { jsonResponses } from './http/plugins/json-responses.ts';
 import { originCheck } from './http/plugins/origin.ts';
 import { requestHeadCheck } from './http/plugins/request-head.ts';
@@ -78,7 +79,8 @@ import { defaultPipelineLimits, type PipelineLimits, socketPayloadBytesMax } fro
 import { pipelinedSockets } from './ws/pipeline/pipeline.ts';
 import { selectProtocol } from './ws/protocols.ts';
 import { refusedSockets } from './ws/refused-sockets.ts';
-import { handleSocketError, Sockets } from './ws/socket.ts';
+import { Sockets } from './ws/socket.ts';
+import { handleSocketError } from './ws/socket-errors.ts';
 import { serveTopicTail } from './ws/topic-tail.ts';
 import { watchSockets } from './ws/watch.ts';
 
@@ -199,6 +201,7 @@ export async function buildApp(
   const { timeouts } = limits;
   const { responsesBytesMax, readersBytesMax, reservedBodiesBytesMax } = limits.admission;
   await app.register(unreadResponses, { bytesMax: responsesBytesMax, addressShare, timeouts, metrics, log });
+  await app.register(identityLimits);
   await app.register(unreadReaders, { bytesMax: readersBytesMax, addressShare, metrics, log });
   await app.register(bodyBytesLimit, {
     bytesMax: bodiesBytesMax(limits.admission, config.maxBodyBytes),
@@ -209,6 +212,7 @@ export async function buildApp(
   await app.register(admission, {
     limits: limits.admission,
     addressShare,
+    accounts: broker.access.accounts,
     refuse,
     keepMember: (request: FastifyRequest, group: string, member: string) =>
       broker.groupConsumer.keepAlive(group, member, memberCredentialOf(request)),

@@ -69,7 +69,9 @@ export async function startServer(
   { startStore, loading, signal, place }: StartOptions = {},
 ): Promise<Server> {
   const access =
-    config.accessFile === undefined ? AccessControl.open(log) : await AccessControl.load(config.accessFile, log);
+    config.accessFile === undefined
+      ? AccessControl.open(log)
+      : await AccessControl.load(config.accessFile, log, config.workers);
   const tls = await loadTls(config, log);
   const store = new Store({ ...config, target, ...(limits.stored && { storedLimits: limits.stored }) }, log);
   const sole = 'sole' in target && target.sole === true;

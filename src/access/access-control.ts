@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
+import { Accounts } from './accounts.ts';
 import { Authenticator, type Caller, type Credentials } from './authenticator.ts';
 import { Policy } from './policy.ts';
 import { PolicyError } from './policy-file.ts';
@@ -24,6 +25,8 @@ export const openCaller: Caller = {
 };
 
 export class AccessControl {
+  /** What the identities with limits use at the moment. */
+  readonly accounts: Accounts;
   readonly #file: string | undefined;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
@@ -38,7 +41,8 @@ export class AccessControl {
   #loadedAt = 0;
   #version = 0;
 
-  private constructor(file: string | undefined, log: Logger) {
+  private constructor(file: string | undefined, log: Logger, workers = 1) {
+    this.accounts = new Accounts(workers);
     this.#file = file;
     this.#log = log;
   }
@@ -48,9 +52,12 @@ export class AccessControl {
     return new AccessControl(undefined, log);
   }
 
-  /** @throws PolicyError if the file cannot be read or is not valid */
-  static async load(file: string, log: Logger): Promise<AccessControl> {
-    const control = new AccessControl(file, log);
+  /**
+   * @param workers how many processes share the limits of identities
+   * @throws PolicyError if the file cannot be read or is not valid
+   */
+  static async load(file: string, log: Logger, workers = 1): Promise<AccessControl> {
+    const control = new AccessControl(file, log, workers);
     await control.#read();
     control.#timer = setInterval(() => void control.reload(), checkEveryMs).unref();
     return control;
@@ -123,15 +130,14 @@ export class AccessControl {
     this.#deniedListeners.add(listener);
   }
 
+  /** The value of a metric's label for an identity: users of an issuer may be any number, and each label is kept for ever. */
+  labelOf(identity: string | undefined): string {
+    if (identity === undefined) return 'anonymous';
+    return Object.hasOwn(this.#policy?.document.identities ?? {}, identity) ? identity : 'other';
+  }
+
   #denied({ identity, hint }: Caller, verb: string, missing: (who: string) => string): ServiceError {
-    // Users of an issuer may be any number, and each label of a metric is kept for ever.
-    const known =
-      identity === undefined
-        ? 'anonymous'
-        : Object.hasOwn(this.#policy?.document.identities ?? {}, identity)
-          ? identity
-          : 'other';
-    for (const listener of this.#deniedListeners) listener(known, verb);
+    for (const listener of this.#deniedListeners) listener(this.labelOf(identity), verb);
     if (identity !== undefined) return new ServiceError('FORBIDDEN', `${missing(identity)}.`);
     return new ServiceError(
       'AUTH_REQUIRED',

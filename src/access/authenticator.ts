@@ -4,6 +4,7 @@ import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { ServiceError } from '../core/service-error.ts';
 import type { ClientCertificate } from './client-certificate.ts';
+import type { IdentityLimits } from './limits.ts';
 import type { Policy } from './policy.ts';
 import type { Rights } from './rights.ts';
 import { tokenIdOf } from './tokens.ts';
@@ -21,6 +22,8 @@ export interface Caller {
   readonly certificate?: string | undefined;
   /** Why an anonymous client is one, although it has sent something: the end of a refusal. */
   readonly hint?: string | undefined;
+  /** What its identity may use; undefined if that is not limited. */
+  readonly limits?: IdentityLimits | undefined;
 }
 
 /** Whose things a caller may use: those of this identity; undefined = those of all. */
@@ -183,7 +186,8 @@ export class Authenticator {
   }
 
   #caller(identity: string, tokenId?: string, expiresAt?: number): Caller {
-    return { identity, tokenId, expiresAt, rights: this.#policy.rightsOf(identity) };
+    const policy = this.#policy;
+    return { identity, tokenId, expiresAt, rights: policy.rightsOf(identity), limits: policy.limitsOf(identity) };
   }
 }
 

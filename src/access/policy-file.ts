@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { z } from 'zod';
 import { describeIssues, parseOptions } from '../core/issues.ts';
 import { parseCertificatePattern } from './client-certificate.ts';
+import { limitsSchema } from './limits.ts';
 import { nodePatternProblem } from './node-rules.ts';
 import { type Kind, publicThings, type Verb, verbsOf } from './verbs.ts';
 
@@ -90,6 +91,7 @@ export type Grant = z.output<typeof grantSchema>;
 const ruleSchema = grantSchema.extend({
   who: z.union([z.literal('*'), identityName], { error: 'must be the name of an identity, or * for all' }),
   admin: z.boolean().default(false),
+  limits: limitsSchema.optional(),
 });
 export type Rule = z.output<typeof ruleSchema>;
 
@@ -183,7 +185,12 @@ function conflictsIn(policy: PolicyDocument): { path: PropertyKey[]; message: st
         message: 'needs a jwt section with issuer, audience and jwksUri',
       });
   }
-  for (const [i, { who }] of policy.allow.entries()) {
+  for (const [i, { who, admin, limits }] of policy.allow.entries()) {
+    if (admin && limits)
+      problems.push({
+        path: ['allow', i, 'limits'],
+        message: 'an admin has no limits, so that nobody can shut it out',
+      });
     if (who === '*' || Object.hasOwn(policy.identities, who) || policy.jwt?.nameClaim !== undefined) continue;
     problems.push({ path: ['allow', i, 'who'], message: `${who} is not among the identities` });
   }

@@ -8,6 +8,7 @@ import {
   matchesPattern,
   parseCertificatePattern,
 } from './client-certificate.ts';
+import { type IdentityLimits, largestOf } from './limits.ts';
 import { identityNamePattern, type PolicyDocument, type Rule, readPolicy } from './policy-file.ts';
 import { anonymousRights, type Rights, RuleRights, withName } from './rights.ts';
 import { hasHash, tokenIdOf } from './tokens.ts';
@@ -33,7 +34,9 @@ export class Policy {
   readonly #tokens = new Map<string, StoredToken>();
   readonly #byClaim: { identity: string; claim: string; has: string }[] = [];
   readonly #byCertificate: { identity: string; pattern: CertificatePattern }[] = [];
-  readonly #rights = new LRUCache<string, RuleRights>({ max: compiledRightsMax });
+  readonly #rights = new LRUCache<string, { rights: RuleRights; limits: IdentityLimits | undefined }>({
+    max: compiledRightsMax,
+  });
 
   /** @throws PolicyError with all problems of the file */
   constructor(text: string) {
@@ -87,12 +90,13 @@ export class Policy {
 
   /** The rules that name an identity, or all, as it reads them: with its name, and without what they do not have. */
   rulesOf(identity: string): Record<string, unknown>[] {
-    const rules = this.#rulesFor(identity).map(({ nodes, topics, groups, producers, read }) => ({
+    const rules = this.#rulesFor(identity).map(({ nodes, topics, groups, producers, read, limits = {} }) => ({
       nodes: namedIn(nodes, identity),
       topics: namedIn(topics, identity),
       groups: namedIn(groups, identity),
       producers: namedIn(producers, identity),
       read,
+      limits,
     }));
     return rules.map((rule) =>
       Object.fromEntries(Object.entries(rule).filter(([, part]) => Object.keys(part).length > 0)),
@@ -101,12 +105,23 @@ export class Policy {
 
   /** What an identity may do. */
   rightsOf(identity: string): RuleRights {
-    let rights = this.#rights.get(identity);
-    if (!rights) {
-      rights = new RuleRights(identity, this.#rulesFor(identity), this.document.public);
-      this.#rights.set(identity, rights);
+    return this.#compiled(identity).rights;
+  }
+
+  /** What an identity may use: of several rules the largest of each limit. An admin has no limits, so that nobody can shut it out. */
+  limitsOf(identity: string): IdentityLimits | undefined {
+    return this.#compiled(identity).limits;
+  }
+
+  #compiled(identity: string): { rights: RuleRights; limits: IdentityLimits | undefined } {
+    let compiled = this.#rights.get(identity);
+    if (!compiled) {
+      const rules = this.#rulesFor(identity);
+      const rights = new RuleRights(identity, rules, this.document.public);
+      compiled = { rights, limits: rights.isAdmin ? undefined : largestOf(rules.map(({ limits }) => limits)) };
+      this.#rights.set(identity, compiled);
     }
-    return rights;
+    return compiled;
   }
 
   #rulesFor(identity: string): Rule[] {

@@ -54,6 +54,9 @@ export interface BrokerOptions {
   predecessor?: string;
 }
 
+/** The identities whose use of their limits the metrics show. */
+const limitedIdentitiesMax = 100;
+
 export class Broker {
   readonly config: Config;
   readonly store: Store;
@@ -275,6 +278,7 @@ export class Broker {
       access.policy ? [{ labels: { hash: access.policy.hash }, value: 1 }] : [],
     );
     access.onDenied((identity, verb) => denied.inc({ identity, verb }));
+    this.#countLimits();
     metrics.gauge(
       'access_policy_errors_total',
       'Changes of the policy file that could not be used.',
@@ -285,6 +289,35 @@ export class Broker {
       'When the policy in use was read, in seconds since 1970; 0 without a policy.',
       () => access.loadedAt / 1000,
     );
+  }
+
+  #countLimits(): void {
+    const { access, metrics } = this;
+    const refused = metrics.counter(
+      'access_limited_total',
+      'Requests refused or delayed by a limit of their identity, by identity and limit.',
+      ['identity', 'limit'],
+    );
+    access.accounts.onRefused((identity, limit) => refused.inc({ identity: access.labelOf(identity), limit }));
+    const usage = (of: 'limit' | 'used') => () =>
+      [...access.accounts.all]
+        // Users of an issuer may be any number.
+        .filter(({ identity }) => access.labelOf(identity) === identity)
+        .slice(0, limitedIdentitiesMax)
+        .flatMap((account) =>
+          Object.entries(account.usage()).map(([limit, value]) => ({
+            labels: { identity: account.identity, limit },
+            value: value[of],
+          })),
+        );
+    const labels: ('identity' | 'limit')[] = ['identity', 'limit'];
+    metrics.gauges(
+      'access_limit_used',
+      'What identities use of their limits; of rates, in this second.',
+      labels,
+      usage('used'),
+    );
+    metrics.gauges('access_limit', 'The limits of identities that have used them.', labels, usage('limit'));
   }
 
   /** Stops everything that start() started, in the reverse order; the store stays open. */

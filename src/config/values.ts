@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { durationMs } from '../../schemas/duration.ts';
+import { parseSize, sizePattern } from '../../schemas/size.ts';
 import { networkProblem } from './networks.ts';
 import { parseRedisUrl } from './redis-url.ts';
 
@@ -35,14 +36,6 @@ export function workerCount(max: number) {
 
 export function duration(minMs: number) {
   return durationMs.pipe(z.int().min(minMs, `must be at least ${minMs}ms`));
-}
-
-const sizePattern = /^(\d{1,16}) ?(b|k|kb|kib|m|mb|mib|g|gb|gib)?$/i;
-const sizeUnits: Record<string, number> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
-
-function parseSize(text: string): number {
-  const [, digits, unit = ''] = sizePattern.exec(text) ?? [];
-  return Number(digits) * (sizeUnits[unit.slice(0, 1).toLowerCase()] ?? Number.NaN);
 }
 
 export function size(min: string, max: string) {

@@ -53,6 +53,11 @@ export function isReserved(route: RouteKind): boolean {
   return route === 'renewal' || route === 'heartbeat' || route === 'commit';
 }
 
+/** Whether requests of a route may use the reserved capacity, for what they name. A consume call uses it beside its own work. */
+export function mayBeReserved(route: RouteKind): boolean {
+  return isReserved(route) || route === 'consume';
+}
+
 export function isWait({ method, query, body, routeOptions }: FastifyRequest): boolean {
   if (routeOptions.config?.admission === 'stream') return true;
   const asked = query as { wait?: unknown };

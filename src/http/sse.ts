@@ -2,6 +2,7 @@
 // the last message. It keeps the session of the request alive, stops its source while the reader is behind, and ends when the broker stops.
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { SendPace } from '../access/send-pace.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
@@ -76,12 +77,14 @@ class EventStream {
   #state: 'pending' | 'open' | 'ended' = 'pending';
   /** Wake sources that wait for room. */
   #waiting: (() => void)[] = [];
+  readonly #pace: SendPace;
   #stopRenewal = (): void => undefined;
   readonly #onDrain = () => this.#wake();
   readonly #onClose = () => this.end();
 
   constructor(reply: FastifyReply, sessions: Sessions, handlers: EventStreamHandlers) {
     this.#reply = reply;
+    this.#pace = new SendPace(reply.request);
     this.#sessions = sessions;
     this.#handlers = handlers;
     reply.raw.on('drain', this.#onDrain).on('close', this.#onClose);
@@ -123,8 +126,9 @@ class EventStream {
 
   /** Undefined if the reader has room for more; otherwise settles when it has, or when the stream has ended. */
   room(): Promise<void> | undefined {
-    if (this.#state === 'ended' || !this.#reply.raw.writableNeedDrain) return undefined;
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#state === 'ended') return undefined;
+    if (this.#reply.raw.writableNeedDrain) return new Promise((resolve) => this.#waiting.push(resolve));
+    return this.#pace.wait();
   }
 
   /** Has the current position sent, unless the reader is behind. */
@@ -170,6 +174,7 @@ class EventStream {
   #write(text: string): void {
     const bytes = Buffer.byteLength(text);
     this.#unread.add(bytes);
+    this.#pace.sent(bytes);
     // It may have been cut off for that.
     if (!this.#reply.raw.destroyed) this.#reply.raw.write(text, () => this.#unread.taken(bytes));
   }

@@ -9,6 +9,8 @@ export interface WaitQueueOptions {
   waitingMax: number;
   /** How long one may wait, ms. */
   waitMsMax: number;
+  /** How many requests of a client may be in progress while others wait. */
+  inFlightMaxOf?: (key: string) => number;
 }
 
 /** Why there is no permit: the queue is full, or the wait took too long. */
@@ -22,6 +24,9 @@ interface Waiter {
 
 interface Client {
   readonly key: string;
+  /** How many of its requests are in progress, and may be while others wait. */
+  inFlight: number;
+  readonly inFlightMax: number;
   /** The weight of its work in progress. */
   used: number;
   /** Virtual start time of its next work, and virtual finish time of all its work so far: sums of weights. */
@@ -35,6 +40,8 @@ interface Client {
 interface Ticket {
   readonly from: Client;
   readonly weight: number;
+  /** How many requests it is for. */
+  readonly requests: number;
   readonly waiter: Waiter;
   /** Refuses the request when it has waited too long; undefined if it waits without a time limit. */
   readonly timer: NodeJS.Timeout | undefined;
@@ -73,14 +80,20 @@ export class WaitQueue {
   /**
    * Takes a permit, at once if there is one.
    * @param key the client
-   * @param isPatient whether it waits without a time limit and is never refused: for work of which each sender has one piece at a time
+   * @param options `isPatient` = it waits without a time limit and is never refused: for work of which each sender has one piece at a
+   *   time. `requests` = how many requests it is for; absent: one
    * @returns a function that leaves the queue; undefined if the request does not wait
    */
-  enter(key: string, weight: number, waiter: Waiter, isPatient = false): (() => void) | undefined {
+  enter(
+    key: string,
+    weight: number,
+    waiter: Waiter,
+    { isPatient = false, requests = 1 }: { isPatient?: boolean; requests?: number } = {},
+  ): (() => void) | undefined {
     const client = this.#clientOf(key);
     const needed = Math.min(Math.max(weight, 1), this.#weightMax);
     if (this.#waiting === 0 && this.#fits(needed)) {
-      this.#admit(client, Math.max(this.#now, client.finish), needed, waiter);
+      this.#admit({ from: client, weight: needed, requests, waiter }, Math.max(this.#now, client.finish));
       return undefined;
     }
     if (!isPatient && this.#waiting >= this.#options.waitingMax && !this.#makeRoom(client)) {
@@ -89,7 +102,7 @@ export class WaitQueue {
       return undefined;
     }
     const timer = isPatient ? undefined : setTimeout(() => this.#refuse(ticket, 'time'), this.#options.waitMsMax);
-    const ticket: Ticket = { from: client, weight: needed, waiter, timer };
+    const ticket: Ticket = { from: client, weight: needed, requests, waiter, timer };
     client.waiting.add(ticket);
     this.#waiting += 1;
     if (!client.isQueued) this.#push(client, Math.max(this.#now, client.finish));
@@ -100,14 +113,16 @@ export class WaitQueue {
     return this.#used === 0 || this.#used + weight <= this.#options.capacity;
   }
 
-  #admit(client: Client, start: number, weight: number, waiter: Waiter): void {
+  #admit({ from: client, weight, requests, waiter }: Omit<Ticket, 'timer'>, start: number): void {
     this.#now = Math.max(this.#now, start);
     client.finish = start + weight;
     client.used += weight;
+    client.inFlight += requests;
     this.#used += weight;
     waiter.admitted(
       new Permit(() => {
         client.used -= weight;
+        client.inFlight -= requests;
         this.#used -= weight;
         this.#forget(client);
         this.#drain();
@@ -120,21 +135,43 @@ export class WaitQueue {
     // Work that ends synchronously releases its permit within this loop, which calls this method again.
     if (this.#isDraining) return;
     this.#isDraining = true;
+    const aside: Client[] = [];
+    const putBack = () => {
+      for (const client of aside.splice(0)) this.#next.push(client);
+    };
     try {
-      for (let client = this.#next.peek(); client; client = this.#next.peek()) {
-        const ticket = client.waiting.values().next().value;
-        if (ticket && !this.#fits(ticket.weight)) return;
-        this.#next.pop();
-        client.isQueued = false;
-        if (!ticket) continue;
-        this.#take(ticket);
-        const { start } = client;
-        if (client.waiting.size > 0) this.#push(client, start + ticket.weight);
-        this.#admit(client, start, ticket.weight, ticket.waiter);
-      }
+      // Clients with as much in progress as they may have while others wait come last: they get what the others leave.
+      if (!this.#admitWaiting(aside)) return;
+      putBack();
+      this.#admitWaiting();
     } finally {
+      putBack();
       this.#isDraining = false;
     }
+  }
+
+  /**
+   * @param aside where clients are put that have all that they may have in progress; absent: they are admitted, too
+   * @returns whether nobody is left that waits for a permit
+   */
+  #admitWaiting(aside?: Client[]): boolean {
+    for (let client = this.#next.peek(); client; client = this.#next.peek()) {
+      const ticket = client.waiting.values().next().value;
+      if (ticket && aside && client.inFlight >= client.inFlightMax) {
+        this.#next.pop();
+        aside.push(client);
+        continue;
+      }
+      if (ticket && !this.#fits(ticket.weight)) return false;
+      this.#next.pop();
+      client.isQueued = false;
+      if (!ticket) continue;
+      this.#take(ticket);
+      const { start } = client;
+      if (client.waiting.size > 0) this.#push(client, start + ticket.weight);
+      this.#admit(ticket, start);
+    }
+    return true;
   }
 
   /**
@@ -182,7 +219,8 @@ export class WaitQueue {
   #clientOf(key: string): Client {
     let client = this.#clients.get(key);
     if (!client) {
-      client = { key, used: 0, start: 0, finish: 0, waiting: new Set(), isQueued: false };
+      const inFlightMax = this.#options.inFlightMaxOf?.(key) ?? Number.POSITIVE_INFINITY;
+      client = { key, inFlight: 0, inFlightMax, used: 0, start: 0, finish: 0, waiting: new Set(), isQueued: false };
       this.#clients.set(key, client);
     }
     return client;
@@ -219,6 +257,6 @@ export function runWithPermit<T>(queue: WaitQueue, client: string, weight: numbe
       const done = work();
       done.then(resolve, reject).finally(() => permit.release());
     };
-    queue.enter(client, weight, { admitted, refused: reject }, true);
+    queue.enter(client, weight, { admitted, refused: reject }, { isPatient: true });
   });
 }

@@ -115,6 +115,7 @@ class GroupSocket {
       kind: 'group',
       allowsLists: true,
       schema: groupClientFrame,
+      isLenient: () => true,
       onFrame: (frame) => this.#onFrame(frame),
       // Frames are queued here, and groupFramesWaitingMax limits the queue.
       framesInFlightMax: Number.POSITIVE_INFINITY,

@@ -9,9 +9,8 @@ import { watchesPerSocketMax } from './limits.ts';
 
 /** Limits the watches on all sockets together, and of one client. */
 export interface WatchLimit {
-  /** @throws ServiceError TOO_MANY_REQUESTS */
-  acquire(clientKey: string): void;
-  release(clientKey: string): void;
+  /** Takes one. @returns a function that gives it back. @throws ServiceError TOO_MANY_REQUESTS */
+  acquire(clientKey: string): () => void;
 }
 
 /** Writes what the watches send, as frames of their kind of socket. */
@@ -35,7 +34,7 @@ export interface SocketWatchParts<Id> {
 
 export class SocketWatches<Id extends string | number> {
   readonly #parts: SocketWatchParts<Id>;
-  readonly #watches = new Map<Id, { path: string; handle: WatchHandle }>();
+  readonly #watches = new Map<Id, { path: string; handle: WatchHandle; release(): void }>();
 
   constructor(parts: SocketWatchParts<Id>) {
     this.#parts = parts;
@@ -72,7 +71,7 @@ export class SocketWatches<Id extends string | number> {
       );
     }
     if (pathProblem(path) === undefined) request.require('read', 'nodes', path);
-    limit.acquire(request.clientKey);
+    const release = limit.acquire(request.clientKey);
     const sink = {
       watching: (zxid: number) => frames.watching(id, zxid),
       events: (zxid: number, events: string) => {
@@ -86,7 +85,7 @@ export class SocketWatches<Id extends string | number> {
     };
     const mayRead = (below: string) => request.may('read', 'nodes', below);
     const watched = { ...wanted, path, ...(mode === 'recursive' && { mayRead }) };
-    this.#watches.set(id, { path, handle: hub.watch(watched, sink, connection) });
+    this.#watches.set(id, { path, handle: hub.watch(watched, sink, connection), release });
   }
 
   /** Ends a watch. @throws ServiceError BAD_REQUEST if there is none with this id */
@@ -115,7 +114,8 @@ export class SocketWatches<Id extends string | number> {
   }
 
   #forget(id: Id): void {
-    if (this.#watches.delete(id)) this.#parts.limit.release(this.#parts.request.clientKey);
+    this.#watches.get(id)?.release();
+    this.#watches.delete(id);
   }
 }
 

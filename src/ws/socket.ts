@@ -8,20 +8,15 @@ import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import { closeCodes } from '../../schemas/watch.ts';
+import { SendPace } from '../access/send-pace.ts';
 import type { Broker } from '../broker/broker.ts';
 import { readInput } from '../core/issues.ts';
 import { jsonLimits, readJson, smallJsonLimits } from '../core/json-input.ts';
 import { findServiceError, ServiceError } from '../core/service-error.ts';
 import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import { FramesInFlight } from './frames-in-flight.ts';
-import { refusedFrameDrain, slowReaderBytesMax, socketPayloadBytesMax } from './limits.ts';
-
-/** The error that is sent when the library refuses a frame, by the code with which it closes the socket. */
-const refusals = new Map<number, { problem: 'BAD_REQUEST' | 'TOO_LARGE'; detail: string }>([
-  [1002, { problem: 'BAD_REQUEST', detail: 'A frame is not valid in the WebSocket protocol (RFC 6455).' }],
-  [1007, { problem: 'BAD_REQUEST', detail: 'A text frame is not UTF-8.' }],
-  [1009, { problem: 'TOO_LARGE', detail: `A frame is over the limit of ${socketPayloadBytesMax / 1024 ** 2} MiB.` }],
-]);
+import { refusedFrameDrain, slowReaderBytesMax } from './limits.ts';
+import { refusedFrames } from './socket-errors.ts';
 
 /** A peer without activity for one to two of these is dead, and its socket is terminated. */
 const heartbeatMs = 15_000;
@@ -71,6 +66,8 @@ interface SocketOptions<F> extends SocketKind {
   allowsLists?: boolean;
   /** Handles one frame. What it throws is sent as an error frame, and the socket stays open. */
   onFrame(frame: F): void | Promise<void>;
+  /** Whether a frame is let through at the limit on requests of its identity, as it keeps something alive; absent: none. */
+  isLenient?(frame: F): boolean;
   /** Frames that are handled at once; absent: the usual number. For a kind that limits them itself. */
   framesInFlightMax?: number;
 }
@@ -141,11 +138,14 @@ export class Sockets {
     // Frames after the close are ignored: onClose has released everything already.
     if (!socket.isOpen) return undefined;
     let id: string | undefined;
+    const { account } = socket.request;
+    account?.useBytes(data.length);
     try {
       if (isBinary) throw new ServiceError('BAD_REQUEST', 'The frame is binary; send a text frame with JSON.');
       const raw = readJson(data, 'The frame', options.allowsLists ? jsonLimits : smallJsonLimits);
       id = idIn(raw);
       const frame = readInput(options.schema, raw, 'frame');
+      account?.takeFrame(options.isLenient?.(frame) ?? false);
       return options.onFrame(frame)?.catch((error: unknown) => void socket.sendError(error, id));
     } catch (error) {
       socket.sendError(error, id);
@@ -172,6 +172,8 @@ interface SocketOwner {
 /** One socket: sends frames, and closes the connection of a slow reader. */
 export class Socket {
   readonly kind: string;
+  /** The handshake. */
+  readonly request: Pick<FastifyRequest, 'account'>;
   framesInFlight = 0;
   /** Whether the server stops, and this socket is closed once its requests have responses. */
   isDraining = false;
@@ -179,6 +181,7 @@ export class Socket {
   readonly #log: Logger;
   readonly #owner: SocketOwner;
   readonly #connection: Connection;
+  readonly #pace: SendPace;
   /** What counts against the limit of all readers. */
   readonly #unread: UnreadBytesOfReader;
   /** Callers of room() that wait. */
@@ -193,6 +196,8 @@ export class Socket {
     this.kind = owner.kind;
     this.#ws = ws;
     this.#connection = request.raw.socket;
+    this.request = request;
+    this.#pace = new SendPace(request);
     this.#unread = request.countUnread(() => {
       owner.tooSlow();
       this.#end();
@@ -207,7 +212,7 @@ export class Socket {
     // The library closes a socket by itself, with a code and no reason, when it refuses a frame.
     const close = ws.close.bind(ws);
     ws.close = (code, reason) => {
-      const refused = reason === undefined ? refusals.get(code ?? 0) : undefined;
+      const refused = reason === undefined ? refusedFrames.get(code ?? 0) : undefined;
       if (refused) this.#refuse(refused);
       close(code, refused?.detail ?? reason);
     };
@@ -237,6 +242,7 @@ export class Socket {
     this.#unsent.push(size);
     this.#unsentBytes += size;
     this.#unread.add(size);
+    this.#pace.sent(size);
     // It may have been cut off for that.
     if (this.#isOpen) this.#ws.send(json, textFrame, this.#sent);
   }
@@ -276,14 +282,20 @@ export class Socket {
     this.close(problemCloseCodeBase + status, code);
   }
 
-  /** Whether few bytes wait to be sent. */
-  get hasRoom(): boolean {
+  /** Whether the peer takes what it is sent: few bytes wait for it. */
+  get isTaken(): boolean {
     return this.#ws.bufferedAmount <= roomBytes;
   }
 
-  /** Undefined if few bytes wait to be sent; else a promise that settles when that is so, or when the socket is closed. */
+  /** Whether more may be sent: few bytes wait, and the identity has bytes left of its rate. */
+  get hasRoom(): boolean {
+    return this.isTaken && this.#pace.isOpen;
+  }
+
+  /** Undefined if more may be sent; else a promise that settles when that may be so, or when the socket is closed. */
   room(): Promise<void> | undefined {
-    if (!this.#isOpen || this.hasRoom) return undefined;
+    if (!this.#isOpen) return undefined;
+    if (this.isTaken) return this.#pace.wait();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -374,14 +386,6 @@ export class Socket {
     this.#owner.closed(code);
     this.#release();
   }
-}
-
-/** For @fastify/websocket. A reset connection or an invalid frame is the peer's error, and is not logged as one of the server. */
-export function handleSocketError(error: Error, ws: WebSocket, request: FastifyRequest): void {
-  const code = 'code' in error ? String(error.code) : undefined;
-  request.log[code ? 'debug' : 'error']({ err: error }, 'A socket failed');
-  // After an invalid frame the library closes the socket itself.
-  if (!code?.startsWith('WS_ERR_')) ws.terminate();
 }
 
 /** The id of a frame, even if the frame is invalid otherwise: so the client can tell which one the error is about. */

@@ -39,6 +39,7 @@ class TopicTailSocket {
     this.#socket = sockets.accept(ws, opening, {
       kind: 'tail',
       schema: topicTailClientFrame,
+      isLenient: () => true,
       onFrame: (frame) => this.#onFrame(frame),
       onClose: () => {
         clearInterval(positions);

@@ -80,6 +80,7 @@ class WatchSocket {
     this.#socket = sockets.accept(ws, request, {
       kind: 'watch',
       schema: clientFrame,
+      isLenient: ({ type }) => type !== 'watch',
       onFrame: (frame) => this.#onFrame(frame),
       onPeerActivity: () => {
         for (const session of this.#sessions.values()) session.noteActivity();

@@ -376,7 +376,7 @@ t.test('a caller can ask who it is and what it may do', async (t) => {
 
 t.test('without a policy a caller has no identity, and may do everything', async (t) => {
   const server = await startTestServer(t);
-  t.same((await http(`${server.url}/v1/access/me`)).body, { identity: null, admin: true, allow: [] });
+  t.same((await http(`${server.url}/v1/access/me`)).body, { identity: null, admin: true, allow: [], limits: {} });
   t.same((await http(`${server.url}/v1/access/check?verb=read&topic=x`)).body, { identity: null, allowed: true });
 });
 

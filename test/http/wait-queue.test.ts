@@ -1,9 +1,9 @@
 // The queue for permits: which client is next, which request is refused, and how the weight of work counts.
 import t from 'tap';
-import { type Permit, WaitQueue } from '../../src/http/wait-queue.ts';
+import { type Permit, WaitQueue, type WaitQueueOptions } from '../../src/http/wait-queue.ts';
 
 /** A queue that records which requests are admitted and refused. */
-function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: number }) {
+function queueOf(options: Partial<WaitQueueOptions> & { capacity: number }) {
   const queue = new WaitQueue({ waitingMax: 100, waitMsMax: 3_600_000, ...options });
   const events: string[] = [];
   const permits = new Map<string, Permit>();
@@ -22,7 +22,7 @@ function queueOf(options: { capacity: number; waitingMax?: number; waitMsMax?: n
           },
           refused: (reason) => events.push(`${name} ${reason}`),
         },
-        isPatient,
+        { isPatient },
       );
       if (leave) leaves.push(leave);
       return leave;
@@ -45,6 +45,23 @@ t.test('a client alone may use all permits, and its work is done in order', asyn
   release('a2');
   release('a2');
   t.same(events.slice(4), ['a5'], 'a permit is given back once');
+});
+
+t.test('a limit on requests in flight holds a client back only while others wait', async (t) => {
+  const { enter, release, events, leaveAll } = queueOf({
+    capacity: 6,
+    inFlightMaxOf: (client) => (client === 'limited' ? 2 : Number.POSITIVE_INFINITY),
+  });
+  t.teardown(leaveAll);
+  for (let n = 1; n <= 8; n += 1) enter('limited', `l${n}`);
+  t.equal(events.length, 6, 'it takes all permits while it is alone');
+  for (let n = 1; n <= 6; n += 1) enter('other', `o${n}`);
+  for (let n = 1; n <= 4; n += 1) release(`l${n}`);
+  t.same(events.slice(6), ['o1', 'o2', 'o3', 'o4'], 'it has two in flight, and the other one waits');
+  release('l5');
+  t.same(events.slice(10), ['l7'], 'below its limit it has its turn');
+  for (const name of ['o1', 'o2', 'o3', 'o4']) release(name);
+  t.same(events.slice(11), ['o5', 'o6', 'l8'], 'at its limit it gets what the others leave');
 });
 
 t.test('a client that has had no work done goes before one that has had much', async (t) => {

@@ -3,6 +3,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type AccessControl, openCaller } from '../../access/access-control.ts';
+import type { Account } from '../../access/accounts.ts';
 import { actsAs, type Caller, type Credentials } from '../../access/authenticator.ts';
 import { nodeToCheck } from '../../access/node-operations.ts';
 import type { Kind, PublicThing, Verb } from '../../access/verbs.ts';
@@ -41,6 +42,8 @@ declare module 'fastify' {
     /** As Actor of core/actor.ts, which a request is: what it makes belongs to `identity`, and it may use what belongs to `actsAs`. */
     readonly identity: string | undefined;
     readonly actsAs: string | undefined;
+    /** What its identity uses of its limits; undefined if it has none. */
+    account: Account | undefined;
     /** @throws ServiceError FORBIDDEN, or AUTH_REQUIRED for an anonymous client */
     require(verb: Verb, kind: Kind, name: string): void;
     may(verb: Verb, kind: Kind, name: string): boolean;
@@ -88,6 +91,7 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
       return actsAs(this.caller);
     },
   });
+  app.decorateRequest('account', undefined);
   app.decorateRequest('require', function require(this: FastifyRequest, verb: Verb, kind: Kind, name: string) {
     access.require(this.caller, verb, { kind, name });
   });
@@ -102,7 +106,10 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   const take = (request: FastifyRequest, caller: Caller) => {
     request.caller = caller;
     // Limits by client are by identity where there is one: its clients may have any addresses, and others may share one.
-    if (caller.identity !== undefined) request.clientKey = `identity ${caller.identity}`;
+    if (caller.identity !== undefined) {
+      request.clientKey = `identity ${caller.identity}`;
+      request.account = access.accounts.open(request.clientKey, caller.identity, caller.limits);
+    }
     check(access, request, needOf(request));
   };
   const admit = async (request: FastifyRequest) => {

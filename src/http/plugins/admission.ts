@@ -4,6 +4,7 @@
 // capacity (reserved-capacity.ts). Health and metrics are served on every connection that was accepted.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import type { Accounts } from '../../access/accounts.ts';
 import type { Metrics } from '../../broker/metrics.ts';
 import type { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
@@ -11,7 +12,7 @@ import type { AdmissionLimits } from '../limits.ts';
 import type { Refuse } from '../refusals.ts';
 import { weightOf } from '../request-weight.ts';
 import { memberHolder, ReservedCapacity, sessionHolder } from '../reserved-capacity.ts';
-import { isUpload, isWait, type RouteKind, routeOf } from '../route-config.ts';
+import { isUpload, isWait, mayBeReserved, type RouteKind, routeOf } from '../route-config.ts';
 import { type Permit, runWithPermit, WaitQueue, type WaitQueueReason } from '../wait-queue.ts';
 
 /** What a request counts as: work, work in the reserved capacity, a long poll or event stream, or an uploaded stream of records. */
@@ -21,6 +22,8 @@ interface AdmissionOptions {
   limits: AdmissionLimits;
   /** The part of each limit that one client may use while no other client uses it: above 0, up to 1. */
   addressShare: number;
+  /** What the identities with limits use. */
+  accounts: Accounts;
   refuse: Refuse;
   /** Keeps a member of a group alive, as its heartbeat would. */
   keepMember(request: FastifyRequest, group: string, member: string): Promise<unknown>;
@@ -35,10 +38,14 @@ interface Admission {
   /** The limit of watches on sockets. */
   watches: ClientLimit;
   /**
-   * Gives a permit for work of a socket, at once or later. It waits without a limit of time: the socket is not read meanwhile.
+   * Gives a permit for requests of a socket, at once or later. It waits without a limit of time: the socket is not read meanwhile.
    * @returns a function that gives up the wait; undefined if the permit was given at once
    */
-  enter(client: string, weight: number, admitted: (permit: Permit) => void): (() => void) | undefined;
+  enter(
+    client: string,
+    work: { weight: number; requests: number },
+    admitted: (permit: Permit) => void,
+  ): (() => void) | undefined;
   /** Does the work of a WebSocket frame that keeps a session alive, with a permit, as a renewal over HTTP does. */
   keepSession<T>(request: AdmittedClient, handle: string, work: () => Promise<T>): Promise<T>;
   /** As keepSession(), for a small commit of a member. */
@@ -51,9 +58,8 @@ interface Admission {
 
 /** A limit of things that clients hold for a long time, shared between them. */
 interface ClientLimit {
-  /** Takes one. @throws ServiceError TOO_MANY_REQUESTS */
-  acquire(client: string): void;
-  release(client: string): void;
+  /** Takes one. @returns a function that gives it back. @throws ServiceError TOO_MANY_REQUESTS */
+  acquire(client: string): () => void;
 }
 
 declare module 'fastify' {
@@ -75,6 +81,8 @@ declare module 'fastify' {
      * without a time limit.
      */
     withPermit<T>(weight: number, work: () => Promise<T>): Promise<T>;
+    /** Takes one of the sockets that its identity may have, until the connection or response is closed. @throws ServiceError TOO_MANY_REQUESTS */
+    holdSocket(closing: { once(event: 'close', listener: () => void): unknown }): void;
   }
 }
 
@@ -82,12 +90,13 @@ declare module 'fastify' {
 const smallCommitMax = 1000;
 
 async function installAdmission(app: FastifyInstance, options: AdmissionOptions): Promise<void> {
-  const { limits, addressShare, refuse, metrics } = options;
+  const { limits, addressShare, accounts, refuse, metrics } = options;
   const { unreadResponses, unreadReaders } = app;
   const queue = new WaitQueue({
     capacity: limits.requestsMax,
     waitingMax: limits.requestsWaitingMax,
     waitMsMax: limits.requestWaitMsMax,
+    inFlightMaxOf: (client) => accounts.of(client)?.inFlightMax ?? Number.POSITIVE_INFINITY,
   });
   const outcomes = metrics.counter(
     'reserved_requests_total',
@@ -136,13 +145,20 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
         this.permit = permit;
         resolve();
       };
-      queue.enter(this.clientKey, 1, { admitted, refused: reject }, true);
+      queue.enter(this.clientKey, 1, { admitted, refused: reject }, { isPatient: true });
     });
   });
   app.decorateRequest('withPermit', function withPermit<
     T,
   >(this: FastifyRequest, weight: number, work: () => Promise<T>) {
     return runWithPermit(queue, this.clientKey, weight, work);
+  });
+
+  app.decorateRequest('holdSocket', function holdSocket(this: FastifyRequest, closing) {
+    const { account } = this;
+    if (!account) return;
+    account.hold('sockets');
+    closing.once('close', () => account.release('sockets'));
   });
 
   app.addHook('onRoute', (route) => {
@@ -163,7 +179,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     const reason = shared.sockets.acquire(client);
     if (reason) return done(refuse('sockets', reason, client, shared.sockets));
     request.raw.socket.once('close', () => shared.sockets.release(client));
-    done();
+    done(problemOf(() => request.holdSocket(request.raw.socket)));
   });
 
   app.addHook('preValidation', (request, reply, done) => {
@@ -172,7 +188,11 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     // To open a socket counts as work; the work of its frames is limited separately.
     if (request.ws) return enter(request, reply, 'requests', done);
     const holder = holderOf(request, route);
-    if (route !== 'consume' && holder !== undefined && reserved.mayUse(request.clientKey, holder)) {
+    const isReserved = route !== 'consume' && holder !== undefined && reserved.mayUse(request.clientKey, holder);
+    const tooFast = mayBeReserved(route) ? problemOf(() => useRate(request, isReserved)) : undefined;
+    if (tooFast) {
+      done(tooFast);
+    } else if (isReserved) {
       reportOutcome(request, reply, holder);
       enter(request, reply, 'reserved', done);
     } else if (isUpload(request)) {
@@ -225,6 +245,12 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
       done(refuse(kind, reason, client, shared[kind]));
       return false;
     }
+    const problem = kind === 'waits' ? problemOf(() => request.holdSocket(reply.raw)) : undefined;
+    if (problem) {
+      shared[kind].release(client);
+      done(problem);
+      return false;
+    }
     reply.raw.once('close', () => shared[kind].release(client));
     count(request, reply, kind);
     return true;
@@ -274,16 +300,25 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
 
   app.decorate('admission', {
     reserved,
-    enter: (client, weight, admitted) => queue.enter(client, weight, { admitted, refused: () => undefined }, true),
+    enter: (client, { weight, requests }, admitted) =>
+      queue.enter(client, weight, { admitted, refused: () => undefined }, { isPatient: true, requests }),
     keepSession: (request, handle, work) => keepAlive(request.clientKey, sessionHolder(handle, request), work),
     commit: (request, { group, memberId, secret }, work) =>
       keepAlive(request.clientKey, memberHolder(group, memberId, secret, request), work),
     watches: {
       acquire: (client) => {
+        const account = accounts.of(client);
+        account?.hold('watches');
         const reason = shared.watches.acquire(client);
-        if (reason) throw refuse('watches', reason, client, shared.watches);
+        if (reason) {
+          account?.release('watches');
+          throw refuse('watches', reason, client, shared.watches);
+        }
+        return () => {
+          account?.release('watches');
+          shared.watches.release(client);
+        };
       },
-      release: (client) => shared.watches.release(client),
     },
   });
 }
@@ -295,6 +330,7 @@ export const admission = fp(installAdmission, {
     'route-config',
     'body-type',
     'client',
+    'access',
     'connection-limit',
     'unread-responses',
     'unread-readers',
@@ -303,6 +339,22 @@ export const admission = fp(installAdmission, {
 });
 
 type Done = (error?: Error) => void;
+
+/** What a check throws. */
+function problemOf(check: () => void): Error | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/** A request that keeps a session or member alive counts, but is never refused for the rate of its identity. */
+function useRate({ account }: FastifyRequest, isReserved: boolean): void {
+  if (isReserved) account?.useRequests(1);
+  else account?.takeRequest();
+}
 
 /** The session or member that decides whether a request may use the reserved capacity; undefined if there is none. */
 function holderOf(request: FastifyRequest, route: RouteKind): string | undefined {

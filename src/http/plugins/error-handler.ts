@@ -137,6 +137,7 @@ function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
 
 /** The value of Retry-After, s; undefined for errors that have none. */
 function retrySecondsAfter({ code, fields }: ServiceError): number | undefined {
+  if (typeof fields.retryAfterMs === 'number') return Math.max(1, Math.ceil(fields.retryAfterMs / 1000));
   if (code === 'LOADING') return Math.min(Math.max(1, Number(fields.secondsLeft)), loadingRetrySecondsMax);
   if (code !== 'STORE_UNAVAILABLE' && code !== 'TOO_MANY_REQUESTS') return undefined;
   return randomInt(retryAfterSeconds.least, retryAfterSeconds.most + 1);

@@ -8,7 +8,8 @@ import { ServiceError } from '../../core/service-error.ts';
 import { createOnceLog } from '../log-once.ts';
 import { isOwnOrigin } from '../own-origin.ts';
 
-const exposedHeaders = 'ETag, Location, Weir-Zxid, Weir-Read, Weir-Stat, Idempotency-Replayed, Retry-After';
+const exposedHeaders =
+  'ETag, Location, Weir-Zxid, Weir-Read, Weir-Stat, Idempotency-Replayed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset';
 
 interface OriginCheckOptions {
   /** Origins of other sites that may use the service; `*` allows all. */

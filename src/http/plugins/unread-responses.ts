@@ -8,6 +8,7 @@ import type { Metrics } from '../../broker/metrics.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
 import type { HttpTimeouts } from '../limits.ts';
 import { atIntervals } from '../refusals.ts';
+import { sizeOf } from '../response-size.ts';
 import { type UnreadResponse, UnreadResponses } from '../unread-responses.ts';
 
 interface Sent extends UnreadResponse {
@@ -143,10 +144,4 @@ function cutReason(response: Sent, timeouts: HttpTimeouts, now: number): Reason 
 function unsentBytes(socket: Socket): number {
   const { _handle: handle } = socket as Socket & { _handle?: { writeQueueSize?: number } | null };
   return handle?.writeQueueSize ?? socket.writableLength;
-}
-
-/** Bytes of a response. 0 for a stream: backpressure limits how much of it is in memory. */
-function sizeOf(payload: unknown): number {
-  if (typeof payload === 'string') return Buffer.byteLength(payload);
-  return ArrayBuffer.isView(payload) ? payload.byteLength : 0;
 }

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import type { z } from 'zod';
 import { accessCheckQuery, accessCheckResponse, accessMeResponse } from '../../../schemas/access.ts';
 import { noQuery } from '../../../schemas/common.ts';
+import type { Account } from '../../access/accounts.ts';
 import { identityNamePattern } from '../../access/policy-file.ts';
 import { missingText } from '../../access/rights.ts';
 import { type Kind, type Resource, verbsOf } from '../../access/verbs.ts';
@@ -36,7 +37,7 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
         },
       } satisfies FastifyZodOpenApiSchema,
     },
-    async ({ caller }) => {
+    async ({ caller, account }) => {
       const { identity, tokenId, certificate, expiresAt, rights } = caller;
       return {
         identity: identity ?? null,
@@ -45,6 +46,7 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
         ...(expiresAt !== undefined && { expires: expiresAt }),
         admin: rights.isAdmin,
         allow: identity === undefined ? [] : (access.policy?.rulesOf(identity) ?? []),
+        limits: limitsOf(account),
       } as z.output<typeof accessMeResponse>;
     },
   );
@@ -83,6 +85,13 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
     },
   );
 };
+
+/** By name, the limits of an account and what is used of them. */
+function limitsOf(account: Account | undefined): z.output<typeof accessMeResponse>['limits'] {
+  if (!account) return {};
+  const limits = Object.entries(account.limits).map(([name, limit]) => [name, { limit }]);
+  return { ...Object.fromEntries(limits), ...account.usage() };
+}
 
 /** @throws ServiceError BAD_REQUEST unless exactly one thing is named */
 function resourceIn(named: { [Name in keyof typeof kindOf]?: string | undefined }): Resource {

@@ -182,15 +182,17 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       countLine: (bytes) => request.countLine(bytes),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
-      append: (records, numbers, deduplicationKey) =>
-        request.withPermit(batchWeight(records), () =>
+      append: async (records, numbers, deduplicationKey) => {
+        await request.waitForRates(records.reduce((sum, { line }) => sum + line.length, 0));
+        return request.withPermit(batchWeight(records), () =>
           logWriter.produce({
             ...head,
             acks: head.acks === '0' ? '1' : head.acks,
             records: { kind: 'separate', records, lines: numbers },
             deduplicationKey,
           }),
-        ),
+        );
+      },
     });
     const hasLength = request.headers['content-length'] !== undefined;
     const sent = (results ?? (hasLength ? 'end' : 'live')) === 'end' ? held.hold(lines) : lines;

@@ -76,7 +76,10 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
    * @throws the error that refuses the watch before the stream has begun, unless its position is lost: that is sent in the stream
    */
   function watch(request: FastifyRequest, reply: FastifyReply, watchRequest: WatchRequest): Promise<void> {
+    const { account } = request;
     return new Promise((resolve, reject) => {
+      account?.hold('watches');
+      reply.raw.once('close', () => account?.release('watches'));
       let handle: WatchHandle | undefined;
       const stream = streams.open(reply, {
         onHeartbeat: () => {

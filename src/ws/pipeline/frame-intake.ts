@@ -2,6 +2,7 @@
 // (backpressure): nothing is buffered but what the network had brought already.
 import type { Socket } from '../socket.ts';
 import type { InFlight } from './in-flight.ts';
+import type { RateLimit } from './rate-limit.ts';
 
 interface Options {
   inFlight: InFlight;
@@ -9,6 +10,10 @@ interface Options {
   read(data: Buffer, isBinary: boolean): void;
   /** Called when reading begins or ends to be paused. */
   onPause(isPaused: boolean): void;
+  /** The rates of the identity. */
+  rate: RateLimit;
+  /** Called when they allow more again. */
+  onRateFree(): void;
 }
 
 export class FrameIntake {
@@ -17,6 +22,7 @@ export class FrameIntake {
   /** Frames that arrived with the last ones before the pause. */
   #unread: { data: Buffer; isBinary: boolean }[] = [];
   #isPaused = false;
+  #rateTimer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
   constructor(socket: Socket, options: Options) {
@@ -26,13 +32,13 @@ export class FrameIntake {
 
   /** Whether the socket is not read although the peer takes what it is sent: what it sends cannot show that it is alive. */
   get isDeaf(): boolean {
-    return this.#isPaused && this.#socket.hasRoom;
+    return this.#isPaused && this.#socket.isTaken;
   }
 
   receive(data: Buffer, isBinary: boolean): void {
     if (this.#isStopped) return;
     if (this.#isPaused) this.#unread.push({ data, isBinary });
-    else this.#options.read(data, isBinary);
+    else this.#read(data, isBinary);
     this.#pauseIfFull();
   }
 
@@ -42,7 +48,7 @@ export class FrameIntake {
     while (this.#isPaused && !this.#mustWait) {
       const next = this.#unread.shift();
       if (next) {
-        this.#options.read(next.data, next.isBinary);
+        this.#read(next.data, next.isBinary);
         continue;
       }
       this.#isPaused = false;
@@ -56,10 +62,29 @@ export class FrameIntake {
   stop(): void {
     this.#isStopped = true;
     this.#unread = [];
+    clearTimeout(this.#rateTimer);
   }
 
   get #mustWait(): boolean {
-    return this.#options.inFlight.isFull || !this.#socket.hasRoom;
+    return this.#isOverRate() || this.#options.inFlight.isFull || !this.#socket.hasRoom;
+  }
+
+  #read(data: Buffer, isBinary: boolean): void {
+    this.#options.rate.received(data.length);
+    this.#options.read(data, isBinary);
+  }
+
+  /** Comes back when the identity may send more. */
+  #isOverRate(): boolean {
+    if (this.#rateTimer) return true;
+    const waitMs = this.#options.rate.waitMs();
+    if (waitMs === 0) return false;
+    this.#rateTimer = setTimeout(() => {
+      this.#rateTimer = undefined;
+      this.update();
+      this.#options.onRateFree();
+    }, waitMs).unref();
+    return true;
   }
 
   #pauseIfFull(): void {

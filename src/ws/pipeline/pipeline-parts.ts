@@ -18,15 +18,19 @@ interface Permit {
 }
 
 /** Who a permit is for. */
-export type SocketClient = Pick<FastifyRequest, 'clientKey' | 'actsAs'>;
+export type SocketClient = Pick<FastifyRequest, 'clientKey' | 'actsAs' | 'account'>;
 
 /** The permits that admission control gives to sockets. */
 export interface WorkPermits {
   /**
-   * Gives a permit, at once or later; it waits without a limit of time.
+   * Gives a permit for some requests, at once or later; it waits without a limit of time.
    * @returns a function that gives up the wait; undefined if the permit was given at once
    */
-  enter(clientKey: string, weight: number, admitted: (permit: Permit) => void): (() => void) | undefined;
+  enter(
+    clientKey: string,
+    work: { weight: number; requests: number },
+    admitted: (permit: Permit) => void,
+  ): (() => void) | undefined;
   /** Runs work that keeps a session alive in the reserved capacity. */
   keepSession<T>(client: SocketClient, handle: string, work: () => Promise<T>): Promise<T>;
   /** Runs a small commit of a member there. */

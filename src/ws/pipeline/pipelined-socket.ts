@@ -17,6 +17,7 @@ import type { CommittingMember, LogRequests, LogSender } from './log-requests.ts
 import { isLocalRead, type ParsedRequest, type PendingRequest, readRequest } from './pending-request.ts';
 import type { PipelineParts, SocketClient } from './pipeline-parts.ts';
 import { PipelinedWatches } from './pipelined-watches.ts';
+import { RateLimit } from './rate-limit.ts';
 import { accessProblem, type RequestAccess } from './request-access.ts';
 import { isFateUnknown, unknownFate } from './request-fate.ts';
 import { errorResponse, okResponse, type ResponseMarks } from './response-json.ts';
@@ -26,7 +27,6 @@ import type { TreeRequests, TreeSender } from './tree-requests.ts';
 
 export class PipelinedSocket implements TreeSender, LogSender {
   readonly #parts: PipelineParts;
-  readonly #clientKey: string;
   readonly #access: RequestAccess & Actor & SocketClient;
   readonly #socket: Socket;
   readonly #session: SocketSession;
@@ -44,11 +44,9 @@ export class PipelinedSocket implements TreeSender, LogSender {
 
   constructor(ws: WebSocket, request: FastifyRequest, parts: PipelineParts) {
     const { broker, sockets, limits, frameBytes, permits, watchLimit, bookmarks } = parts;
-    const { clientKey } = request;
     this.#parts = parts;
-    this.#clientKey = clientKey;
     this.#access = request;
-    this.#inFlight = new InFlight(limits, clientKey, frameBytes);
+    this.#inFlight = new InFlight(limits, request.clientKey, frameBytes);
     parts.metrics.add(this);
     bookmarks.add(this);
     this.#socket = sockets.acceptMessages(ws, request, {
@@ -63,6 +61,8 @@ export class PipelinedSocket implements TreeSender, LogSender {
       inFlight: this.#inFlight,
       read: (data, isBinary) => this.#read(data, isBinary),
       onPause: (isPaused) => parts.metrics.paused(this, isPaused),
+      rate: new RateLimit(request, (frame) => this.#sendFrame(frame)),
+      onRateFree: () => parts.dispatcher.hasResponses(this),
     });
     this.#session = new SocketSession(
       broker,
@@ -156,6 +156,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     const { request } = pending;
     // While a topic is looked up or created, later requests for it would overtake.
     if (pending.run === 'produce' && request?.op === 'produce' && !logs.isKnown(request.topic)) pending.run = 'alone';
+    this.#access.account?.useRequests(1);
     this.#lanes.add(pending);
     this.#inFlight.add(pending);
     metrics.arrived(pending);
@@ -170,7 +171,8 @@ export class PipelinedSocket implements TreeSender, LogSender {
     let total = 0;
     // What memory has lets those behind it begin.
     while (total < count && this.canBegin) {
-      const begun = this.#lanes.begin(count - total);
+      // An identity has at most its limit in flight while others wait, so it takes no more permits at once.
+      const begun = this.#lanes.begin(Math.min(count - total, this.#access.account?.inFlightMax ?? count));
       if (begun.length === 0) break;
       total += begun.length;
       const weighing: PendingRequest[] = [];
@@ -196,7 +198,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   /** Carries out requests with one permit, which is given back when all of them have their results. */
   #begin(requests: readonly PendingRequest[], weight: number): void {
     let isAdmitted = false;
-    const leave = this.#parts.permits.enter(this.#clientKey, weight, (permit) => {
+    const leave = this.#parts.permits.enter(this.#access.clientKey, { weight, requests: requests.length }, (permit) => {
       isAdmitted = true;
       this.#leavePermits = undefined;
       let left = requests.length;
