@@ -30,6 +30,7 @@ import { cacheControl } from './http/plugins/cache-control.ts';
 import { client } from './http/plugins/client.ts';
 import { connectionLimit } from './http/plugins/connection-limit.ts';
 import { Connections, pipelining } from './http/plugins/connections.ts';
+import { cors } from './http/plugins/cors.ts';
 import { drain } from './http/plugins/drain.ts';
 import { earlyResponses } from './http/plugins/early-response.ts';
 import { effectGuard } from './http/plugins/effect-guard.ts';
@@ -183,6 +184,7 @@ export async function buildApp(
   await app.register(refusedSockets, { webSockets, metrics });
   await app.register(errorHandler, { refuseSocket: app.refuseSocket });
   await app.register(cacheControl);
+  await app.register(cors, { allowed: config.corsOrigins });
   await app.register(drain, { broker, webSockets });
   await app.register(startCheck, { broker });
   await app.register(jsonResponses);
@@ -222,7 +224,7 @@ export async function buildApp(
   await app.register(timeLimit, { replyMs: broker.store.connection.timeouts.replyMs });
   const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
   await app.register(hostCheck, { names, metrics, log });
-  await app.register(originCheck, { allowed: config.corsOrigins, metrics, log });
+  await app.register(originCheck, { metrics, log });
   await app.register(requestHeadCheck);
   await app.register(effectGuard);
   await app.register(notFoundHandler);

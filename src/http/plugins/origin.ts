@@ -6,19 +6,14 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createOnceLog } from '../log-once.ts';
-import { isOwnOrigin } from '../own-origin.ts';
-
-const exposedHeaders =
-  'ETag, Location, Weir-Zxid, Weir-Read, Weir-Stat, Idempotency-Replayed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset';
+import { isPreflight } from './cors.ts';
 
 interface OriginCheckOptions {
-  /** Origins of other sites that may use the service; `*` allows all. */
-  allowed: readonly string[];
   metrics: Metrics;
   log: Logger;
 }
 
-async function installOriginCheck(app: FastifyInstance, { allowed, metrics, log }: OriginCheckOptions): Promise<void> {
+async function installOriginCheck(app: FastifyInstance, { metrics, log }: OriginCheckOptions): Promise<void> {
   const refused = metrics.counter('origins_refused_total', 'Requests of web pages refused for their origin.');
   const logOnce = createOnceLog(
     log,
@@ -27,17 +22,14 @@ async function installOriginCheck(app: FastifyInstance, { allowed, metrics, log 
   );
 
   app.addHook('onRequest', (request, reply, done) => {
-    const { origin } = request.headers;
-    if (origin === undefined || isOwnOrigin(request, origin)) return done();
-    if (!allowed.includes('*') && !allowed.includes(origin)) {
+    if (request.originKind === 'foreign') {
+      const origin = String(request.headers.origin);
       refused.inc();
       logOnce(origin);
       return done(new ServiceError('FORBIDDEN', whyForeign(request, origin)));
     }
-    reply.header('access-control-allow-origin', origin).header('vary', 'Origin');
-    reply.header('access-control-expose-headers', exposedHeaders);
     // The response to a preflight lists what the request may use.
-    if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
+    if (isPreflight(request)) {
       reply.header('access-control-allow-methods', 'GET, HEAD, PUT, POST, PATCH, DELETE');
       reply.header('access-control-allow-headers', request.headers['access-control-request-headers'] ?? '*');
       reply.header('access-control-max-age', 600);
@@ -48,7 +40,7 @@ async function installOriginCheck(app: FastifyInstance, { allowed, metrics, log 
   });
 }
 
-export const originCheck = fp(installOriginCheck, { name: 'origin-check', fastify: '5.x' });
+export const originCheck = fp(installOriginCheck, { name: 'origin-check', fastify: '5.x', dependencies: ['cors'] });
 
 /** Behind a proxy that replaces Host, a page of the server's own origin looks like one of another origin. */
 function whyForeign({ headers }: FastifyRequest, origin: string): string {

@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Broker } from '../../broker/broker.ts';
+import { isPreflight } from './cors.ts';
 
 async function installStartCheck(
   app: FastifyInstance,
@@ -10,12 +11,12 @@ async function installStartCheck(
 ): Promise<void> {
   app.addHook('onRequest', (request, _reply, done) => {
     const needsStore = request.url.startsWith('/v1') || request.routeOptions.config?.needsStore === true;
-    done(needsStore ? broker.startProblem : undefined);
+    done(needsStore && !isPreflight(request) ? broker.startProblem : undefined);
   });
 }
 
 export const startCheck = fp(installStartCheck, {
   name: 'start-check',
   fastify: '5.x',
-  dependencies: ['route-config'],
+  dependencies: ['route-config', 'cors'],
 });

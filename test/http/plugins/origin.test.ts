@@ -1,10 +1,14 @@
 // Which web pages may use the service, and what the error tells the others: most of those are the user's own, behind a proxy.
+import { once } from 'node:events';
 import { pino } from 'pino';
 import t from 'tap';
 import { startServer } from '../../../src/server.ts';
-import { rawRequest } from '../../helpers/raw-connection.ts';
+import { startRedisNode } from '../../../testbed/redis-node.ts';
+import { freePort } from '../../../testbed/scope.ts';
+import { writePolicy } from '../../helpers/access.ts';
+import { openRaw, rawRequest } from '../../helpers/raw-connection.ts';
 import { startTestRedis } from '../../helpers/redis.ts';
-import { http, testConfig } from '../../helpers/server.ts';
+import { eventually, http, startTestServer, testConfig } from '../../helpers/server.ts';
 
 const lines: { origin?: string; msg: string }[] = [];
 const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
@@ -54,4 +58,35 @@ t.test('a foreign origin is counted, and logged once with the remedy, in bounded
   for (let i = 0; i < 150; i++) await ask(`Origin: https://evil-${i}.example`);
   t.equal(about().length, 100);
   t.match(about().at(-1)!.msg, /further values are not logged/);
+});
+
+t.test('a page of an allowed origin can read why it is refused, whatever refuses it', async (t) => {
+  const origin = 'https://good.example';
+  const isReadable = ({ headers }: { headers: Headers }) => headers.get('access-control-allow-origin') === origin;
+  const redis = await startRedisNode(t, []);
+  await redis.kill();
+  const config = { ...testConfig, port: await freePort(), storeWaitMs: 60_000, corsOrigins: [origin] };
+  const at = `http://127.0.0.1:${config.port}/v1/nodes/`;
+  const starting = startServer(config, { url: `redis://127.0.0.1:${redis.port}` }, log);
+  const early = await eventually(() => http(at, 'GET', undefined, { origin }).catch(() => undefined), 'it listens');
+  t.equal(early.status, 503);
+  t.ok(isReadable(early), 'by the start');
+  const preflight = await http(at, 'OPTIONS', undefined, { origin, 'access-control-request-method': 'PUT' });
+  t.equal(preflight.status, 204, 'else a page could not even ask');
+  await redis.start();
+  await (await starting).close();
+
+  const policy = await writePolicy(t, ['a'], 'allow: []\n');
+  const closed = await startTestServer(t, { accessFile: policy.file, corsOrigins: [origin] });
+  const unknown = await http(`${closed.url}/v1/nodes/`, 'GET', undefined, { origin });
+  t.equal(unknown.status, 401);
+  t.ok(isReadable(unknown), 'by the policy');
+  const foreign = await http(`${closed.url}/v1/nodes/`, 'GET', undefined, { origin: 'https://evil.example' });
+  t.notOk(foreign.headers.has('access-control-allow-origin'));
+  const full = await startTestServer(t, { maxConnections: 10, addressShare: 1, corsOrigins: [origin] });
+  const idle = Array.from({ length: 10 }, () => openRaw(t, full.url));
+  await Promise.all(idle.map(({ socket }) => once(socket, 'connect')));
+  const refused = await rawRequest(t, full.url, ['GET /v1/nodes/ HTTP/1.1', `Origin: ${origin}`]);
+  t.equal(refused.status, 429);
+  t.match(refused.head.toLowerCase(), `access-control-allow-origin: ${origin}`, 'by the limit of connections');
 });
