@@ -34,6 +34,8 @@ export interface PipelineLimits {
   requestsMax: number;
   operationsMax: number;
   bytesMax: number;
+  /** The bytes of nodes and records that one socket may have requested and not received, as far as they can be known (read-budget.ts). */
+  readBytesMax: number;
   /** The bytes of frames in flight on all sockets together. */
   bytesOfAllMax: number;
   /** How many requests of a socket are begun in one turn while others wait. */
@@ -46,6 +48,7 @@ export const defaultPipelineLimits: PipelineLimits = {
   requestsMax: 256,
   operationsMax: 8192,
   bytesMax: 4 * 1024 * 1024,
+  readBytesMax: 4 * 1024 * 1024,
   bytesOfAllMax: 64 * 1024 * 1024,
   requestsPerTurn: 16,
   tailLagMsMax: 2000,

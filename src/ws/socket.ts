@@ -265,13 +265,17 @@ export class Socket {
     this.send(JSON.stringify(frame));
   }
 
+  /** What the client is told of what was thrown. A defect is logged, and the client is told only that. */
+  problemOf(error: unknown): ServiceError {
+    const known = findServiceError(error);
+    if (known) return known;
+    this.#log.error({ err: error, kind: this.kind }, 'A request on a socket failed by a defect of the server');
+    return new ServiceError('INTERNAL', 'The server failed while it handled this request. Its log has the cause.');
+  }
+
   /** Sends an error frame with the problem of what was thrown. @param id of the frame or watch that failed @returns that problem */
   sendError(error: unknown, id?: string): ServiceError {
-    let known = findServiceError(error);
-    if (!known) {
-      this.#log.error({ err: error, kind: this.kind }, 'A socket failed by a defect of the server');
-      known = new ServiceError('INTERNAL', 'The server failed while it handled this frame. Its log has the cause.');
-    }
+    const known = this.problemOf(error);
     this.sendFrame({ ...known.toProblem(), type: 'error', ...(id !== undefined && { id }) });
     return known;
   }

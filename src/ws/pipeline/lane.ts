@@ -32,8 +32,8 @@ export class Lane<R extends LaneRequest> {
 
   /** Begins the next request, if it need not wait for those before it. @returns that request */
   begin(): R | undefined {
-    const request = this.#requests[this.#begun];
-    if (!request || !this.#mayBegin(request)) return undefined;
+    const request = this.next;
+    if (!request) return undefined;
     this.#begun += 1;
     this.#open += 1;
     this.#run = request.run;
@@ -41,10 +41,10 @@ export class Lane<R extends LaneRequest> {
     return request;
   }
 
-  /** Whether begin() would return a request. */
-  get canBegin(): boolean {
+  /** The request that begin() would return. */
+  get next(): R | undefined {
     const request = this.#requests[this.#begun];
-    return request !== undefined && this.#mayBegin(request);
+    return request && this.#mayBegin(request) ? request : undefined;
   }
 
   #mayBegin({ run }: R): boolean {

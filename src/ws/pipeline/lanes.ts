@@ -1,11 +1,19 @@
 // The lanes of one pipelined socket that have requests, and which of them may begin one.
 import { Lane } from './lane.ts';
 import type { PendingRequest } from './pending-request.ts';
+import type { ReadBudget } from './read-budget.ts';
 
 export class Lanes {
   readonly #lanes = new Map<string, Lane<PendingRequest>>();
   /** Those of which a request may begin. */
   readonly #open = new Set<Lane<PendingRequest>>();
+  /** Those whose next request waits for room in the read budget. */
+  readonly #waiting = new Set<Lane<PendingRequest>>();
+  readonly #reads: ReadBudget;
+
+  constructor(reads: ReadBudget) {
+    this.#reads = reads;
+  }
 
   get canBegin(): boolean {
     return this.#open.size > 0;
@@ -28,28 +36,44 @@ export class Lanes {
     const begun: PendingRequest[] = [];
     for (const lane of this.#open) {
       while (begun.length < count) {
-        const next = lane.begin();
-        if (!next) break;
+        const { next } = lane;
+        if (next && !this.#reads.mayBegin(next)) this.#waiting.add(lane);
+        if (!next || this.#waiting.has(lane)) break;
+        lane.begin();
+        this.#reads.begin(next);
         begun.push(next);
       }
-      if (!lane.canBegin) this.#open.delete(lane);
+      if (!lane.next || this.#waiting.has(lane)) this.#open.delete(lane);
       if (begun.length === count) break;
     }
     return begun;
   }
 
-  /** Notes that a request has its result. @returns whether one behind it may begin now */
+  /** Notes that a request has its result. @returns whether another one may begin now */
   settled(pending: PendingRequest): boolean {
     const { lane } = pending;
+    this.#endRead(pending);
     if (!lane) return false;
     lane.settled(pending);
-    if (lane.canBegin) this.#open.add(lane);
-    return lane.canBegin;
+    if (lane.next) this.#open.add(lane);
+    return this.canBegin;
+  }
+
+  /** Notes that a request waits for records, so it reads nothing. @returns whether another one may begin now */
+  waits(pending: PendingRequest): boolean {
+    this.#endRead(pending);
+    return this.canBegin;
+  }
+
+  #endRead(pending: PendingRequest): void {
+    if (!this.#reads.end(pending)) return;
+    for (const lane of this.#waiting) this.#open.add(lane);
+    this.#waiting.clear();
   }
 
   /** To be called when requests of a lane were removed, as their responses were sent. Forgets it if those were all. */
   removed(lane: Lane<PendingRequest>): void {
     if (lane.isEmpty) this.#lanes.delete(lane.name);
-    else if (lane.canBegin) this.#open.add(lane);
+    else if (lane.next) this.#open.add(lane);
   }
 }

@@ -49,6 +49,8 @@ export interface PendingRequest {
   response: string | Buffer | undefined;
   /** The newest transaction that the response reflects; 0 = none. */
   zxid: number;
+  /** What it counts as in the read budget while it reads; 0 = nothing. */
+  expectedBytes: number;
   /** Called once it has its result. */
   onSettled: (() => void) | undefined;
 }
@@ -98,6 +100,7 @@ export function readRequest(frame: FrameRequest): PendingRequest {
     arrivedAt: 0,
     response: undefined,
     zxid: 0,
+    expectedBytes: 0,
     onSettled: undefined,
   };
 }

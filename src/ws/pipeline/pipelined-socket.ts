@@ -6,7 +6,7 @@ import { type EventFrame, requestsPerFrameMax, socketCloseCodes } from '../../..
 import { closeCodes } from '../../../schemas/watch.ts';
 import type { ReadSource } from '../../broker/watches/local-nodes.ts';
 import type { Actor } from '../../core/actor.ts';
-import { findServiceError, ServiceError } from '../../core/service-error.ts';
+import { ServiceError } from '../../core/service-error.ts';
 import { readFrame } from '../../core/socket-frame.ts';
 import type { WriteSequence } from '../../store/tree/namespace.ts';
 import type { Socket } from '../socket.ts';
@@ -18,6 +18,7 @@ import { isLocalRead, type ParsedRequest, type PendingRequest, readRequest } fro
 import type { PipelineParts, SocketClient } from './pipeline-parts.ts';
 import { PipelinedWatches } from './pipelined-watches.ts';
 import { RateLimit } from './rate-limit.ts';
+import { ReadBudget } from './read-budget.ts';
 import { accessProblem, type RequestAccess } from './request-access.ts';
 import { isFateUnknown, unknownFate } from './request-fate.ts';
 import { errorResponse, okResponse, type ResponseMarks } from './response-json.ts';
@@ -33,7 +34,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   readonly #watches: PipelinedWatches;
   readonly #inFlight: InFlight;
   readonly #writer: ResponseWriter;
-  readonly #lanes = new Lanes();
+  readonly #lanes: Lanes;
   readonly #intake: FrameIntake;
   #newestZxid = 0;
   #isStopping = false;
@@ -47,6 +48,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     this.#parts = parts;
     this.#access = request;
     this.#inFlight = new InFlight(limits, request.clientKey, frameBytes);
+    this.#lanes = new Lanes(new ReadBudget(limits.readBytesMax));
     parts.metrics.add(this);
     bookmarks.add(this);
     this.#socket = sockets.acceptMessages(ws, request, {
@@ -82,7 +84,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
       request,
       limit: watchLimit,
       sendEvents: (frame) => this.#socket.send(frame),
-      ended: (watch, error) => this.#sendFrame({ ...this.#problemOf(error).toProblem(), type: 'error', watch }),
+      ended: (watch, error) => this.#sendFrame({ ...this.#socket.problemOf(error).toProblem(), type: 'error', watch }),
     });
     this.#writer = new ResponseWriter(this.#socket, {
       hub: broker.watches,
@@ -265,7 +267,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   }
 
   fail(pending: PendingRequest, error: unknown, read?: ReadSource): void {
-    const known = this.#problemOf(error);
+    const known = this.#socket.problemOf(error);
     if (isFateUnknown(pending, error, known)) {
       this.#connectionLoss(pending, known);
       return;
@@ -287,6 +289,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
 
   waits(pending: PendingRequest): void {
     this.#release(pending);
+    if (this.#lanes.waits(pending)) this.#parts.dispatcher.hasRequests(this);
   }
 
   #settle(pending: PendingRequest, response: string | Buffer, zxid = 0, outcome: 'ok' | 'refused' | 'failed'): void {
@@ -382,16 +385,6 @@ export class PipelinedSocket implements TreeSender, LogSender {
     this.#writer?.close();
     this.#watches?.closeAll();
     this.#session?.stop();
-  }
-
-  #problemOf(error: unknown): ServiceError {
-    const known = findServiceError(error);
-    if (known) return known;
-    this.#parts.broker.log.error(
-      { err: error, kind: 'pipeline' },
-      'A request on a socket failed by a defect of the server',
-    );
-    return new ServiceError('INTERNAL', 'The server failed while it handled this request. Its log has the cause.');
   }
 
   #sendFrame(frame: EventFrame): void {

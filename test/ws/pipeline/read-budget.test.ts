@@ -1,0 +1,86 @@
+import t from 'tap';
+import { defaultPipelineLimits } from '../../../src/ws/limits.ts';
+import { Lanes } from '../../../src/ws/pipeline/lanes.ts';
+import { type PendingRequest, readRequest } from '../../../src/ws/pipeline/pending-request.ts';
+import { ReadBudget } from '../../../src/ws/pipeline/read-budget.ts';
+import { openPipeline } from '../../helpers/pipeline.ts';
+import { http, startTestServer } from '../../helpers/server.ts';
+
+const request = (fields: Record<string, unknown>) =>
+  readRequest({ fields: { id: 1, ...fields }, records: undefined, problem: undefined, bytes: 50 });
+const get = () => request({ op: 'get', path: '/n' });
+
+/** Lanes with many requests, which are begun as far as they may. */
+function lanesWith(bytesMax: number, pending: () => PendingRequest) {
+  const lanes = new Lanes(new ReadBudget(bytesMax));
+  for (let i = 0; i < 256; i += 1) lanes.add(pending());
+  const begun: PendingRequest[] = [];
+  const begin = () => {
+    const some = lanes.begin(1000);
+    begun.push(...some);
+    return some.length;
+  };
+  /** Gives the oldest one its result. */
+  const settle = (bytes: number) => {
+    const oldest = begun.shift()!;
+    oldest.response = 'x'.repeat(bytes);
+    lanes.settled(oldest);
+    oldest.lane!.remove(1);
+  };
+  return { lanes, begun, begin, settle };
+}
+
+t.test('reads in flight are bounded by what the last ones brought', async (t) => {
+  const { begun, begin, settle } = lanesWith(1024 * 1024, get);
+  t.equal(begin(), 8, 'at first each counts as 128 KiB');
+  for (let i = 0; i < 8; i += 1) settle(400_000);
+  begin();
+  t.equal(begun.length, 2);
+  for (let i = 0; i < 60; i += 1) {
+    settle(100);
+    begin();
+  }
+  t.ok(begun.length > 100, 'small ones are all begun');
+});
+
+t.test('one read may always begin, however large', async (t) => {
+  const { begun, begin, settle } = lanesWith(1, get);
+  for (let i = 0; i < 256; i += 1) {
+    t.equal(begin(), 1);
+    settle(1_000_000);
+  }
+  t.same(begun, []);
+});
+
+t.test('requests that read no data are not held back, nor a lane behind one that waits for records', async (t) => {
+  t.equal(lanesWith(1, () => request({ op: 'exists', path: '/n' })).begin(), 256);
+  let partition = 0;
+  const fetches = lanesWith(1, () => request({ op: 'fetch', topic: 'a', partition: partition++ }));
+  fetches.begin();
+  t.equal(fetches.begun.length, 1);
+  t.equal(fetches.begin(), 0);
+  t.ok(fetches.lanes.waits(fetches.begun[0]!), 'another one may begin');
+  fetches.begin();
+  t.equal(fetches.begun.length, 2);
+  t.match(fetches.begun[1]!.expectedBytes, 128 * 1024);
+  const small = lanesWith(1024 * 1024, () =>
+    request({ op: 'fetch', topic: 'a', partition: partition++, maxBytes: 1024 }),
+  );
+  t.equal(small.begin(), 256, 'a fetch counts as its maxBytes at most');
+});
+
+t.test('a full window of large nodes is read in order, within the budget', async (t) => {
+  for (const readBytesMax of [defaultPipelineLimits.readBytesMax, 1]) {
+    const limits = { pipeline: { ...defaultPipelineLimits, readBytesMax } };
+    const { url } = await startTestServer(t, {}, undefined, limits);
+    await http(`${url}/v1/nodes/large`, 'PUT', 'x'.repeat(100_000));
+    const socket = await openPipeline(t, url);
+    const responses = await socket.askAll(Array.from({ length: 256 }, () => ({ op: 'get', path: '/large' })));
+    t.ok(responses.every(({ ok }) => ok.data.length === 100_000));
+    const ids = socket.received.map(({ id }) => id);
+    t.same(
+      ids,
+      [...ids].sort((a, b) => a - b),
+    );
+  }
+});
