@@ -7,7 +7,7 @@
  * is checked against what a call of the store shows of the log (LogState), before batches are given out.
  */
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
-import type { RecordLimits } from '../../core/records/fetched-records.ts';
+import type { RecordLimits } from '../../core/records/taken-batches.ts';
 import { required } from '../../core/required.ts';
 import type { LogState } from '../../store/log/logs.ts';
 

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { constants, gunzip, gzip } from 'node:zlib';
 import { BatchLines, isCompressed, type StoredBatch } from '../../core/records/batch-lines.ts';
 import { cutBatches } from '../../core/records/fetched-batches.ts';
-import type { RecordLimits } from '../../core/records/fetched-records.ts';
+import type { RecordLimits } from '../../core/records/taken-batches.ts';
 
 const gzipAsync = promisify(gzip);
 const gunzipAsync = promisify(gunzip);

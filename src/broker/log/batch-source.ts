@@ -6,7 +6,7 @@
 // such call, one is made, which reads the bounds only. A reader that waits asks once, so an append of this broker that comes later
 // wakes it and gives it the records, without another call.
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
-import type { RecordLimits } from '../../core/records/fetched-records.ts';
+import type { RecordLimits } from '../../core/records/taken-batches.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import type { Metrics } from '../metrics.ts';
 import { BatchCache } from './batch-cache.ts';

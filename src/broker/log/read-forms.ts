@@ -2,7 +2,8 @@
 // `compression.type=gzip` as they are stored.
 import type { BatchLines } from '../../core/records/batch-lines.ts';
 import { FetchedBatches } from '../../core/records/fetched-batches.ts';
-import { FetchedRecords, type RecordLimits } from '../../core/records/fetched-records.ts';
+import { FetchedRecords } from '../../core/records/fetched-records.ts';
+import type { RecordLimits } from '../../core/records/taken-batches.ts';
 
 export type FetchedContent = FetchedRecords | FetchedBatches;
 

@@ -5,7 +5,7 @@
  * it has.
  */
 import type { BatchLines } from './batch-lines.ts';
-import type { RecordLimits } from './fetched-records.ts';
+import { type RecordLimits, TakenBatches } from './taken-batches.ts';
 
 /** A batch, or a part of one, that is passed on. */
 interface Piece {
@@ -17,18 +17,9 @@ interface Piece {
   isCompressed: boolean;
 }
 
-export class FetchedBatches {
+export class FetchedBatches extends TakenBatches {
   static readonly none = new FetchedBatches([], 0, { maxRecords: 0, maxBytes: 0 });
 
-  /** Number of offsets of the batches. */
-  readonly count: number;
-  /** Bytes of the lines, as they are sent. */
-  readonly bytes: number;
-  /** Offset for the next read: that of the first batch or record beyond the limits, else the end of the last batch. */
-  readonly nextOffset: number;
-  /** Whether batches or records were left out because of the limits. */
-  readonly isCut: boolean;
-  readonly #batches: readonly BatchLines[];
   readonly #pieces: readonly Piece[];
 
   /**
@@ -55,20 +46,10 @@ export class FetchedBatches {
       isCut = nextOffset < batch.baseOffset + batch.count;
       if (isCut) break;
     }
-    this.count = count;
-    this.bytes = bytes;
-    this.nextOffset = nextOffset;
-    this.isCut = isCut;
-    this.#batches = batches;
+    super(batches, { count, bytes, nextOffset, isCut });
     this.#pieces = pieces;
   }
 
-  /** The whole batches that contain the records. */
-  get batches(): readonly BatchLines[] {
-    return this.#batches;
-  }
-
-  /** Offset of the first line; undefined if there is none. */
   get firstOffset(): number | undefined {
     return this.#pieces[0]?.baseOffset;
   }

@@ -4,6 +4,7 @@
  * is parsed.
  */
 import type { BatchLines } from './batch-lines.ts';
+import { type RecordLimits, TakenBatches } from './taken-batches.ts';
 
 /** A record of a stored batch. `line` is its JSON after the offset, such as `"timestamp":1,"value":"a"}`. */
 interface StoredRecord {
@@ -21,29 +22,13 @@ interface Run {
   end: number;
 }
 
-export interface RecordLimits {
-  maxRecords: number;
-  /** The first record is included even if it is larger. */
-  maxBytes: number;
-  /** No record from this offset on is included. */
-  end?: number;
-}
-
 const startText = '{"offset":';
 const zero = 0x30;
 const nine = 0x39;
 
-export class FetchedRecords {
+export class FetchedRecords extends TakenBatches {
   static readonly none = new FetchedRecords([], 0, { maxRecords: 0, maxBytes: 0 });
 
-  readonly count: number;
-  /** Bytes of the records without their offsets. */
-  readonly bytes: number;
-  /** Offset for the next read: that of the first record beyond the limits, else the end of the last batch. */
-  readonly nextOffset: number;
-  /** Whether records were left out because of the limits. */
-  readonly isCut: boolean;
-  readonly #batches: readonly BatchLines[];
   readonly #from: number;
   readonly #runs: readonly Run[];
   #array: string | undefined;
@@ -75,27 +60,17 @@ export class FetchedRecords {
       nextOffset = batch.baseOffset + index;
       if (isCut) break;
     }
-    this.count = count;
-    this.bytes = bytes;
-    this.nextOffset = nextOffset;
-    this.isCut = isCut;
-    this.#batches = batches;
+    super(batches, { count, bytes, nextOffset, isCut });
     this.#from = from;
     this.#runs = runs;
-  }
-
-  /** The whole batches that contain the records. */
-  get batches(): readonly BatchLines[] {
-    return this.#batches;
   }
 
   /** The first `count` records, or all if there are fewer. */
   first(count: number): FetchedRecords {
     if (count >= this.count) return this;
-    return new FetchedRecords(this.#batches, this.#from, { maxRecords: count, maxBytes: Number.POSITIVE_INFINITY });
+    return new FetchedRecords(this.batches, this.#from, { maxRecords: count, maxBytes: Number.POSITIVE_INFINITY });
   }
 
-  /** Offset of the first record; undefined if there is none. */
   get firstOffset(): number | undefined {
     for (const { batch, first, end } of this.#runs) {
       for (let index = first; index < end; index += 1) {

@@ -4,7 +4,8 @@
 import { fairShares } from '../../../core/fair-share.ts';
 import type { TopicPartition } from '../../../core/groups/group-document.ts';
 import type { BatchLines } from '../../../core/records/batch-lines.ts';
-import { FetchedRecords, type RecordLimits } from '../../../core/records/fetched-records.ts';
+import { FetchedRecords } from '../../../core/records/fetched-records.ts';
+import type { RecordLimits } from '../../../core/records/taken-batches.ts';
 import { required } from '../../../core/required.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { KnownPartition } from '../../../store/groups/groups.ts';
