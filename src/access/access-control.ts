@@ -36,7 +36,7 @@ export class AccessControl {
   #text: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #errors = 0;
-  /** The failure that was told last, until the file can be read again. */
+  /** The failure that was logged last, until the file can be read again. */
   #failure: string | undefined;
   #loadedAt = 0;
   #version = 0;
@@ -159,7 +159,7 @@ export class AccessControl {
       this.#failure = undefined;
       if (!hasChanged) return;
     } catch (error) {
-      // It is read every second: the same failure is told once.
+      // It is read every second: the same failure is logged once.
       const { message } = error as Error;
       if (message === this.#failure) return;
       this.#failure = message;

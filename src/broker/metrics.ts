@@ -106,7 +106,8 @@ export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions 
 /** The values of all instruments of a process now. */
 export async function snapshotOf({ registry }: Metrics): Promise<MetricsSnapshot> {
   const snapshot = (await registry.getMetricsAsJSON()) as unknown as MetricsSnapshot;
-  // prom-client leaves the start time of processes out of a merge, as their sum means nothing; by its labels each has its own.
+  // prom-client omits some metrics from a merge, such as the start time, as their sum means nothing. Here the label of each process
+  // keeps them apart, so nothing is summed.
   return snapshot.map((metric) => (metric.aggregator === 'omit' ? { ...metric, aggregator: 'max' as const } : metric));
 }
 
@@ -131,7 +132,7 @@ export function countsOf(snapshot: MetricsSnapshot): MetricsSnapshot {
 /** Time of each second that collecting metrics may take, ms. It takes about 10 ms, and /metrics bypasses admission control. */
 const metricsMsPerSecond = 400;
 
-/** Limits `make` to that part of each second; further calls get its last result. */
+/** Calls `make` for at most metricsMsPerSecond of each second; further calls get its last result. */
 function rarely(make: () => Promise<string>): () => Promise<string> {
   let [takenMs, since]: [number, number] = [0, 0];
   let last: Promise<string> | undefined;

@@ -45,7 +45,7 @@ const singleTag = /^"((?:0|[1-9]\d{0,15}))"$/;
 const listedTag = /[ \t]*(?:(?:W\/)?"([\x21\x23-\x7e\x80-\xff]*)")?[ \t]*(?:,|$)/y;
 /**
  * A tag of ours as a proxy that compresses passes it on: Apache, Caddy, Jetty and others add the name of the encoding. Weak tags
- * (W/, of nginx and HAProxy) are told by the pattern of the list. The content is the same, so the tag is, too.
+ * (W/, of nginx and HAProxy) are recognized by the pattern of the list. The content is the same, so the tag is, too.
  */
 const encodedTag =
   /^((?:c?(?:0|[1-9]\d{0,15}))|(?:0|[1-9]\d{0,15})-(?:0|[1-9]\d{0,15})|s[0-9a-f]{32})(?:[-;:+]{1,2}(?:gzip|br|zstd|deflate|compress|bzip2|df))+$/;

@@ -38,7 +38,7 @@ const batchRecordsMax = 1000;
 const batchBytesUsual = 256 * 1024;
 /** How much longer than its batch a line may be: white space and members that are not stored. */
 const lineExtraBytesMax = 64 * 1024;
-/** A line in no more memory than that is a usual one: a piece from the network, and the rest of the one before it. */
+/** A line of at most this size is a usual one: it fits into one piece from the network and what is left of the piece before. */
 const lineBytesUsual = 128 * 1024;
 const lineFeed = 10;
 
@@ -48,16 +48,16 @@ const lineFeed = 10;
  * @throws ServiceError if it fails before anything was appended
  */
 export async function* produceStream(source: Readable, options: StreamOptions): AsyncGenerator<string> {
-  let told = false;
+  let hasResults = false;
   try {
     for await (const line of appendBatches(source, options)) {
-      told = true;
+      hasResults = true;
       yield line;
     }
-    if (!told) throw new ServiceError('BAD_REQUEST', 'The body has no records; give one on each line.');
+    if (!hasResults) throw new ServiceError('BAD_REQUEST', 'The body has no records; give one on each line.');
   } catch (failure) {
     const error = source.readableAborted && !(failure instanceof ServiceError) ? connectionLost() : failure;
-    if (!told || !(error instanceof ServiceError)) throw error;
+    if (!hasResults || !(error instanceof ServiceError)) throw error;
     const problem = error.toProblem();
     yield `${JSON.stringify({ ...problem, title: afterPartialSuccess(problem.title), detail: afterPartialSuccess(problem.detail) })}\n`;
   }
@@ -102,9 +102,9 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
       numbers.push(required(lines.numbers[index], 'number of a line'));
       batchBytes += size;
     }
-    // No more has arrived: a client that sends rarely must not wait until a batch is full. If the stream may be repeated,
-    // batches must be the same in the repeat, so there what has arrived when decides nothing. And a small body that is
-    // there as a whole is read to its end first, so that it is appended as a whole, or refused.
+    // A client that sends rarely must not wait until a batch is full, so what has arrived is appended now. Two exceptions: a stream that
+    // may be repeated must give the same batches again, whenever its bytes arrive; and a small body that has arrived as a whole is read
+    // to its end first, so that it is appended as a whole or refused.
     if (isAll && !deduplicationKey && batch.length > 0 && !options.hasArrived()) yield await append();
   }
   if (batch.length > 0) yield await append();

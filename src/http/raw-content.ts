@@ -6,5 +6,5 @@ const bytes = z.unknown().meta({ description: 'Any bytes.', override: { type: 's
 export const rawBody = { content: { '*/*': { schema: bytes } } };
 export const rawResponse = { schema: bytes };
 
-/** What is given as it is may be JSON by itself. */
+/** The data of a node are returned as they were set, so a response of the type JSON may be any JSON. */
 export const rawJson = z.unknown().describe('Whatever was set as JSON.');

@@ -13,7 +13,7 @@ import type { Sessions } from '../store/tree/sessions.ts';
 declare module 'fastify' {
   interface FastifyRequest {
     /** Renews the session of a long poll; the session is checked once more before the response is sent. */
-    sessionKeeper: SessionRenewer | undefined;
+    sessionRenewer: SessionRenewer | undefined;
   }
 }
 
@@ -21,29 +21,29 @@ declare module 'fastify' {
 const tcpKeepAliveMs = 5000;
 
 async function installWaitingSessions(app: FastifyInstance, { sessions }: { sessions: Sessions }): Promise<void> {
-  app.decorateRequest('sessionKeeper', undefined);
+  app.decorateRequest('sessionRenewer', undefined);
 
   app.addHook('preHandler', (request, reply, done) => {
     const { wait } = (request.query ?? {}) as { wait?: unknown };
     if (!request.session || !wait || request.ws) return done();
     const { raw } = reply;
-    const keeper = new SessionRenewer(sessions, request.session, { isAlive: () => !raw.destroyed }, () =>
+    const renewer = new SessionRenewer(sessions, request.session, { isAlive: () => !raw.destroyed }, () =>
       refuse(request, reply),
     );
     request.raw.socket.setKeepAlive(true, tcpKeepAliveMs);
-    raw.once('close', () => keeper.stop());
-    keeper.start().then(() => {
-      if (raw.destroyed) keeper.stop();
-      request.sessionKeeper = keeper;
+    raw.once('close', () => renewer.stop());
+    renewer.start().then(() => {
+      if (raw.destroyed) renewer.stop();
+      request.sessionRenewer = renewer;
       done();
     }, done);
   });
 
   app.addHook('onSend', (request, reply, payload, done) => {
-    const { sessionKeeper, session } = request;
-    if (!sessionKeeper || !session) return done(null, payload);
-    request.sessionKeeper = undefined;
-    sessionKeeper.stop();
+    const { sessionRenewer, session } = request;
+    if (!sessionRenewer || !session) return done(null, payload);
+    request.sessionRenewer = undefined;
+    sessionRenewer.stop();
     // The response was read before this: a session that is alive now was alive then.
     sessions.renew(session).then(
       () => done(null, payload),
@@ -78,18 +78,18 @@ export function renewWhileStreaming(
 ): () => void {
   if (!session) return () => undefined;
   const isAlive = () => !reply.raw.destroyed && reply.raw.writableLength === 0;
-  const keeper = new SessionRenewer(sessions, session, { isAlive }, () => onExpired(expired()));
+  const renewer = new SessionRenewer(sessions, session, { isAlive }, () => onExpired(expired()));
   raw.socket.setKeepAlive(true, tcpKeepAliveMs);
-  keeper.start().catch((error: unknown) => {
+  renewer.start().catch((error: unknown) => {
     if (hasCode(error, 'SESSION_EXPIRED') || hasCode(error, 'FORBIDDEN')) onExpired(expired());
   });
-  return () => keeper.stop();
+  return () => renewer.stop();
 }
 
 /** Sends the problem while the handler still waits; the handler's own response is not sent. */
 function refuse(request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return;
-  request.sessionKeeper = undefined;
+  request.sessionRenewer = undefined;
   reply.send(expired());
   reply.send = () => reply;
 }

@@ -168,7 +168,7 @@ export class Store {
       shards: infos.length + unreachable.length,
       unreachable,
       usedMemoryBytes: sum(infos.map((info) => Number(info.get('used_memory')))),
-      // One server without a limit means that the whole has none.
+      // If one server has no limit, the store as a whole has none.
       maxMemoryBytes: limits.includes(0) ? 0 : sum(limits),
       appendOnly: infos.every((info) => info.get('aof_enabled') === '1'),
     };
@@ -264,8 +264,8 @@ export class Store {
       );
     }
     if (info.get('role') === 'slave') {
-      // Sentinels and cluster nodes may report a primary a moment too early or too late, so that passes; a URL names what the
-      // operator meant.
+      // Sentinels and cluster nodes may name the primary a moment too early or too late: a retry finds the right one. A replica in the
+      // URL of a single server is a mistake of the operator.
       throw topology === 'standalone'
         ? new ServiceError('INVALID_CONFIG', 'The store is a read-only replica; give the URL of its primary.')
         : new ServiceError('STORE_UNAVAILABLE', 'The server that was reported as the primary is a replica.');

@@ -135,7 +135,7 @@ class Worker {
     try {
       await send({ kind: 'metrics', id, snapshot: await snapshotOf(this.#metrics) });
     } catch (error) {
-      this.#log.warn({ err: error }, 'The metrics of this worker could not be read; the primary process goes without');
+      this.#log.warn({ err: error }, 'The metrics of this worker could not be read; GET /metrics leaves them out');
     }
   }
 

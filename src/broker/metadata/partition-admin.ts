@@ -197,7 +197,7 @@ export class PartitionAdmin {
   }
 }
 
-/** Checks for a transaction that these brokers are still alive, or still not alive. */
+/** Operations that fail the transaction if one of these brokers has died or come back meanwhile. */
 function checksOf(ids: ReadonlySet<number>, live: ReadonlySet<number>): Op[] {
   return [...ids].map((id) => ({ op: 'check', path: brokerPath(id), ...(!live.has(id) && { exists: false }) }));
 }

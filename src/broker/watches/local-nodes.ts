@@ -30,7 +30,7 @@ interface ReadSteps<T> {
 interface LocalReadOptions {
   /** The result must reflect this transaction: the newest one that the caller has seen. */
   minZxid?: number | undefined;
-  /** Is told before a read returns or fails with NO_NODE where the result came from. */
+  /** Called before a read returns, or fails with NO_NODE, with the source of the result. */
   served?: (source: ReadSource) => void;
 }
 

@@ -12,7 +12,7 @@ interface Content {
 
 /** What is known of a node. */
 interface CachedNode {
-  /** It reflects all transactions up to this one, and later ones as far as the cache has received them. */
+  /** It includes all transactions up to this zxid, and later ones once the cache has received them. */
   readonly from: number;
   /** Undefined = there is no such node. */
   readonly stat: Stat | undefined;

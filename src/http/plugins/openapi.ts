@@ -201,7 +201,7 @@ function complete(operation: Operation): void {
   delete operation[declaredMark];
   const isIdempotent = declared.headers.includes('IdempotencyKey');
 
-  const parameters = (operation.parameters ?? []).filter(({ name }) => name !== 'weir-session').map(mended);
+  const parameters = (operation.parameters ?? []).filter(({ name }) => name !== 'weir-session').map(asDescribed);
   const all = [...parameters, ...declared.headers.map((name) => ({ $ref: `#/components/parameters/${name}` }))];
   if (all.length > 0) operation.parameters = all as Parameter[];
 
@@ -236,7 +236,7 @@ const optionalMark = 'x-fastify-zod-openapi-optional';
  * A parameter with its members in the usual order. The schema describes the value and not the check of its text: so the pattern of a
  * number and the allowed words of a flag are removed.
  */
-function mended({ name, in: place, required, description, schema: given }: Parameter): Parameter {
+function asDescribed({ name, in: place, required, description, schema: given }: Parameter): Parameter {
   const { description: _, ...schema } = given;
   if (schema.type === 'integer') delete schema.pattern;
   if (schema.type === 'boolean') delete schema.enum;

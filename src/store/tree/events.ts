@@ -205,7 +205,7 @@ export class Events {
     }
   }
 
-  /** @returns the newest zxid @throws ServiceError COMPACTED if one of the zxids cannot be resumed after */
+  /** @returns the newest zxid @throws ServiceError COMPACTED if a watcher cannot resume after one of the zxids */
   async #check(client: Redis, zxids: number[], history: 'main' | 'both'): Promise<number> {
     const reply = await this.#connection.callOn(client, 'nodes/resume', this.#keys.root, [history, ...zxids]);
     const { newest, problems } = decodeResume(reply);
@@ -214,7 +214,7 @@ export class Events {
     return newest;
   }
 
-  /** @returns `complete` = there were no others */
+  /** @returns `complete` = no transactions follow yet */
   async #readNext(
     client: Redis,
     position: number,
@@ -258,7 +258,7 @@ function decodedEntry([, [, value]]: Entry): Transaction[] {
   return decodeEntry(required(value, 'data of an entry'), 0);
 }
 
-/** How many of the transactions are up to `upTo`, and are at most `count` that reach `bytes` with the last one. */
+/** How many transactions a page takes: none after `upTo`, at most `count`, and none once those before it have `bytes` in all. */
 function pageEnd(transactions: readonly Transaction[], upTo: number, count: number, bytes: number): number {
   let [end, size] = [0, 0];
   for (const one of transactions) {

@@ -46,7 +46,7 @@ function requireAll(access: RequestAccess, request: ParsedRequest): void {
     if (path === undefined) return;
     access.require(need.needs, 'nodes', path);
     if (request.op === 'delete' && request.recursive) access.requireSubtree('delete', path);
-    // Whether an ancestor is there is not known here, so it must be allowed to create it.
+    // Any ancestor may be missing, which is not known here: so the client must be allowed to create each of them.
     if (request.op === 'create' && request.parents) {
       for (let above = parentOf(path); above !== '/'; above = parentOf(above)) access.require('write', 'nodes', above);
     }

@@ -118,7 +118,7 @@ export class GroupStream {
   #isPingPending = false;
   /** The pong has arrived: the next report renews the session. */
   #mustRenew = false;
-  /** The group may have changed, also before the stream runs. */
+  /** Whether the group must be read again, as it may have changed; at first too, as the change may come before the stream runs. */
   #mustRefresh = true;
   /** The owned partitions must be reported to the group. */
   #mustReport = false;

@@ -1,6 +1,6 @@
 --- @include "lib/keys"
---- The fields of the root that every script reads which changes the tree, as they were at its begin: by one command for all. Those
---- that the root does not have are false.
+--- The fields of the root that every script which changes the tree needs: read by one command, before the script changes anything. A
+--- field that the root does not have is false.
 local root = {}
 do
   local fields = redis.call('HMGET', keys.root, 'run', 'layout', 'zxid', 'event_bytes', 'event_count')
