@@ -1,9 +1,11 @@
 // Encodes operations on the tree as one binary string a request, and decodes the results. The Lua side is lua/lib/requests.lua and
 // lua/lib/ops.lua.
+import { z } from 'zod';
 import type { Stat } from '../../../schemas/common.ts';
-import type { ErrorCode } from '../../../schemas/errors.ts';
+import { type ErrorCode, errorCatalogue } from '../../../schemas/errors.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
+import { decodeDocument } from '../../core/stored-document.ts';
 import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
 import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
@@ -249,8 +251,14 @@ function reusedSequence({ seq, sessionId }: WriteSequence): ServiceError {
   );
 }
 
+const refusalDocument = z.object({
+  code: z.custom<ErrorCode>((code) => typeof code === 'string' && Object.hasOwn(errorCatalogue, code)),
+  detail: z.string(),
+  fields: z.looseObject({}),
+});
+
 function decodeRefusal(json: string, replayed: boolean): ServiceError {
-  const { code, detail, fields } = JSON.parse(json) as { code: ErrorCode; detail: string; fields: object };
+  const { code, detail, fields } = decodeDocument('The stored refusal of a write', json, refusalDocument);
   return new ServiceError(code, detail, replayed ? { ...fields, replayed } : { ...fields });
 }
 
