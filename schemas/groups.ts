@@ -1,6 +1,6 @@
 // Requests and responses of /v1/groups. Records are described in schemas/records.ts.
 import { z } from 'zod';
-import { logError, nextPage, offset, queryFlag, queryInteger } from './common.ts';
+import { logError, offset, queryFlag, queryInteger } from './common.ts';
 import { durationBetween, negotiatedDuration } from './duration.ts';
 import { fetchBytesDefault, fetchBytesMax, fetchedRecord, fetchRecordsMax, fetchWaitMsMax } from './records.ts';
 import { topicName } from './topics.ts';
@@ -9,7 +9,6 @@ import { topicName } from './topics.ts';
 const offsetMetadataMax = 4096;
 /** Maximum number of offsets in one commit; they are one transaction. */
 export const offsetsPerCommitMax = 2500;
-const groupsLimitMax = 1000;
 /** As long as the longest name of a topic. */
 const patternMax = 249;
 
@@ -17,7 +16,7 @@ const patternMax = 249;
 const memberName = z
   .string()
   .meta({ minLength: 1, maxLength: 249, pattern: String.raw`^[^/\u0000-\u001f\u007f-\u009f]+$` });
-const groupId = memberName.describe('1 to 249 characters that are valid in the name of a node.');
+export const groupId = memberName.describe('1 to 249 characters that are valid in the name of a node.');
 const memberId = memberName.describe('Chosen by the client, or by the server on join; same characters as a group id.');
 const partition = z.int().min(0);
 
@@ -289,21 +288,9 @@ export const resetResponse = z
   })
   .meta({ id: 'OffsetsReset' });
 
-const groupState = z
+export const groupState = z
   .enum(['empty', 'assigning', 'reconciling', 'stable'])
   .describe('stable: every member has the partitions of its target assignment.');
-
-export const listGroupsQuery = z.strictObject({
-  limit: queryInteger(1, groupsLimitMax).default(100).describe('Maximum number of groups in the response.'),
-  after: z.string().optional().describe('The `next` of the previous page.'),
-});
-
-export const groupsResponse = z
-  .object({
-    groups: z.array(z.object({ groupId, state: groupState, members: z.int().min(0) })),
-    next: nextPage,
-  })
-  .meta({ id: 'Groups' });
 
 export const groupResponse = z
   .object({

@@ -42,6 +42,10 @@ const topicsLimitMax = 10_000;
 export const listTopicsQuery = z.strictObject({
   limit: queryInteger(1, topicsLimitMax).optional().describe('Maximum number of topics in the response; default 1000.'),
   after: z.string().optional().describe('The `next` of the previous page.'),
+  view: z
+    .literal('summary')
+    .optional()
+    .describe('`summary` adds the sizes of each topic, its rates, and the groups that read it.'),
 });
 
 export const topicParams = z.strictObject({ topic: topicName });
@@ -148,9 +152,39 @@ export const topicResponse = z
 
 export type TopicDescription = z.infer<typeof topicResponse>;
 
+const perSecond = 'per second, over the last 10 s';
+
+const topicSummaryFields = {
+  records: z
+    .int()
+    .min(0)
+    .nullable()
+    .optional()
+    .describe(
+      'Records that are kept, those that compaction has removed between others counted, too; null if the Redis server of a partition cannot be reached. With `view=summary`, as are the following.',
+    ),
+  bytes: z.int().min(0).nullable().optional().describe('Bytes of the records; null as `records`.'),
+  inPerSec: z.number().min(0).optional().describe(`Records that are appended ${perSecond}.`),
+  outPerSec: z
+    .number()
+    .min(0)
+    .optional()
+    .describe(
+      `Records that are sent to readers ${perSecond}. Of other brokers than the one that responds, those of the 100 topics count of which each sends most.`,
+    ),
+  groups: z
+    .array(z.object({ group: z.string(), lag: z.int().min(0).describe('Records that the group has yet to read.') }))
+    .optional()
+    .describe(
+      'Groups that have committed an offset in the topic, or subscribe to it, the 100 with the largest lag; as of the last read of all groups, which takes at most 5 % of the time.',
+    ),
+};
+
 export const topicsResponse = z
   .object({
-    topics: z.array(z.object({ name: topicName, topicId: z.string(), partitions: z.int().min(1) })),
+    topics: z.array(
+      z.object({ name: topicName, topicId: z.string(), partitions: z.int().min(1), ...topicSummaryFields }),
+    ),
     next: nextPage,
   })
   .meta({ id: 'Topics' });

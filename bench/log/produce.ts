@@ -2,6 +2,7 @@
 // Redis client that calls the same append script with the same batches. All three take turns in short rounds.
 import { randomBytes, randomInt } from 'node:crypto';
 import { LogWriter } from '../../src/broker/log/log-writer.ts';
+import { TopicTraffic } from '../../src/broker/log/topic-traffic.ts';
 import type { TopicCache } from '../../src/broker/metadata/topic-cache.ts';
 import { createMetrics } from '../../src/broker/metrics.ts';
 import { parseLines, parseRecords, type RequestRecords } from '../../src/core/records/record-input.ts';
@@ -187,11 +188,13 @@ async function callsFor({ name, topicId }: Topic, { type }: Case, body: string):
     type === 'json' ? parseRecords(bytes).records : { kind: 'separate', records: parseLines(bytes, 1).records };
   const info = { name, topicId, partitionCount: partitions, homePartitions: partitions, config: effectiveConfig({}) };
   const topics = { withTopic: (_name: string, use: (topic: typeof info) => unknown) => use(info) };
+  const metrics = createMetrics();
   return logCallsOf((logs) =>
     new LogWriter(
       topics as unknown as TopicCache,
       { connection: { timeouts: callTimeouts(2000) } as never, logs, producers: noProducers, namespace: {} as never },
-      createMetrics(),
+      new TopicTraffic(metrics),
+      metrics,
     ).produce({
       topic: name,
       records,

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import { AccessControl } from '../access/access-control.ts';
-import type { Config } from '../config/config.ts';
+import { type Config, packageVersion } from '../config/config.ts';
 import { soleBrokerId } from '../core/cluster/cluster-nodes.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
@@ -12,18 +12,24 @@ import { GroupConsumer } from './groups/consume/group-consumer.ts';
 import { MemberReader } from './groups/consume/member-reader.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
 import { GroupDirectory } from './groups/group-directory.ts';
+import { GroupFigures } from './groups/group-figures.ts';
 import { GroupMetrics } from './groups/group-metrics.ts';
 import { GroupStateManager } from './groups/group-state-manager.ts';
 import { GroupOffsets } from './groups/offsets/group-offsets.ts';
 import { createOffsetRetention } from './groups/offsets/offset-retention.ts';
 import { GroupStreams } from './groups/stream/group-stream.ts';
+import { TopicDirectory } from './groups/topic-directory.ts';
 import { type Attempt, Lifecycle } from './lifecycle.ts';
 import { LogCompactor } from './log/log-compactor.ts';
+import { LogFigures } from './log/log-figures.ts';
 import { LogMaintainer } from './log/log-maintainer.ts';
 import { LogReader } from './log/log-reader.ts';
 import { LogWriter } from './log/log-writer.ts';
 import { NamedProducers } from './log/producers.ts';
+import { createTopicMetrics } from './log/topic-metrics.ts';
 import { TopicTails } from './log/topic-tail.ts';
+import { TopicTraffic } from './log/topic-traffic.ts';
+import { type BrokerActivity, BrokerDirectory, reportOf } from './metadata/broker-directory.ts';
 import { BrokerRegistration } from './metadata/broker-registration.ts';
 import { Controller } from './metadata/controller.ts';
 import { PartitionAdmin } from './metadata/partition-admin.ts';
@@ -71,16 +77,21 @@ export class Broker {
   readonly registration: BrokerRegistration;
   readonly topics: TopicCache;
   readonly partitions: PartitionCache;
+  readonly brokerDirectory: BrokerDirectory;
   readonly topicAdmin: TopicAdmin;
   readonly partitionAdmin: PartitionAdmin;
   readonly producers: NamedProducers;
   readonly logWriter: LogWriter;
   readonly logReader: LogReader;
+  readonly topicTraffic: TopicTraffic;
+  readonly logFigures: LogFigures;
   readonly topicTails: TopicTails;
   readonly groups: GroupCoordinator;
   readonly groupConsumer: GroupConsumer;
   readonly groupOffsets: GroupOffsets;
   readonly groupDirectory: GroupDirectory;
+  readonly groupFigures: GroupFigures;
+  readonly topicDirectory: TopicDirectory;
   readonly groupStreams: GroupStreams;
   /** What requests depend on, and the broker's periodic tasks. */
   readonly #parts: Lifecycle;
@@ -124,6 +135,11 @@ export class Broker {
     this.eventTail = new EventTail(store.events, log);
     this.localNodes = new LocalNodes(store.namespace, this.eventTail, config.nodeCacheBytes, this.metrics);
     this.watches = new WatchHub(store.events, this.eventTail, this.metrics, this.stopping, log);
+    const activity: BrokerActivity = {
+      version: packageVersion(),
+      connections: () => this.metrics.sumOf('connections_open'),
+      sends: () => this.topicTraffic.fetchRates(),
+    };
     this.registration = new BrokerRegistration(
       store,
       this.eventTail,
@@ -135,16 +151,27 @@ export class Broker {
         sessionTtlMs: config.brokerSessionTtlMs,
         policyHash: () => this.access.policy?.hash,
         soleBroker: options.sole,
+        report: () => reportOf(activity),
       },
       log,
     );
     this.topics = new TopicCache(store, this.eventTail, this.metrics, log);
     this.partitions = new PartitionCache(store.namespace, this.eventTail, this.registration, this.metrics, log);
+    this.brokerDirectory = new BrokerDirectory(store, this.partitions, this.registration, activity);
     this.topicAdmin = new TopicAdmin(store, this.topics, config, this.metrics);
     this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
-    this.logWriter = new LogWriter(this.topics, store, this.metrics);
-    this.logReader = new LogReader(store.logs, config.batchCacheBytes, this.metrics, log);
+    this.topicTraffic = new TopicTraffic(this.metrics);
+    this.logWriter = new LogWriter(this.topics, store, this.topicTraffic, this.metrics);
+    this.logReader = new LogReader(store.logs, config.batchCacheBytes, this.topicTraffic, this.metrics, log);
+    this.logFigures = new LogFigures({
+      logs: store.logs,
+      topics: this.topics,
+      partitions: this.partitions,
+      reader: this.logReader,
+      traffic: this.topicTraffic,
+      log,
+    });
     const limiters = Object.entries({ ...store.namespace.limiters, searches: this.logReader.searches });
     this.metrics.gauges('store_limited_in_flight', 'Store calls of which few may be in flight at once.', ['kind'], () =>
       limiters.map(([kind, { inFlight: value }]) => ({ labels: { kind }, value })),
@@ -166,7 +193,8 @@ export class Broker {
       () => this.groupConsumer.prefetchedBytes,
     );
     this.groupOffsets = new GroupOffsets(store, states, this.topics, this.logReader, this.metrics);
-    this.groupDirectory = new GroupDirectory(store, states, this.topics);
+    this.groupFigures = new GroupFigures(store, states, this.logFigures, log);
+    this.groupDirectory = new GroupDirectory(store, states, this.topics, this.groupFigures);
     this.groupStreams = new GroupStreams({
       coordinator: this.groups,
       states,
@@ -184,7 +212,16 @@ export class Broker {
       this.metrics,
       log,
     );
-    new ClusterGroupMetrics(store, states, () => controller.isController, this.metrics, log);
+    this.topicDirectory = new TopicDirectory({
+      namespace: store.namespace,
+      topics: this.topics,
+      partitions: this.partitions,
+      logs: this.logFigures,
+      groups: this.groupFigures,
+      brokers: this.brokerDirectory,
+    });
+    new ClusterGroupMetrics(this.groupFigures, store.logs, () => controller.isController, this.metrics);
+    createTopicMetrics(this.logFigures, () => controller.isController, this.metrics);
     const logMaintainer = new LogMaintainer({
       store,
       topics: this.topics,
@@ -201,6 +238,7 @@ export class Broker {
         topics: this.topics,
         partitions: this.partitions,
         logReader: this.logReader,
+        logFigures: this.logFigures,
         groups: this.groups,
         offsetRetention: createOffsetRetention(store.committedOffsets, states, config, this.metrics, log),
         topicDeleter: createTopicDeleter(store, log),

@@ -17,6 +17,10 @@ export interface Metrics {
   text(): Promise<string>;
   /** Makes a counter `weir_<name>`; each label must have few values. */
   counter<T extends string = never>(name: string, help: string, labels?: T[]): Counter<T>;
+  /** As counter(), for counts that are kept elsewhere: `read` is called at each scrape. */
+  counters<T extends string>(name: string, help: string, labels: T[], read: () => Reading<T>[]): void;
+  /** The values of the instrument `weir_<name>`, added up; 0 if there is none. */
+  sumOf(name: string): Promise<number>;
   /** Makes a histogram of seconds, `weir_<name>`; each label must have few values. */
   histogram<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
   /**
@@ -30,12 +34,13 @@ export interface Metrics {
     name: string,
     help: string,
     labels: T[],
-    read: () => GaugeValue<T>[] | Promise<GaugeValue<T>[]>,
+    read: () => Reading<T>[] | Promise<Reading<T>[]>,
     aggregator?: GaugeAggregator,
   ): void;
 }
 
-interface GaugeValue<T extends string> {
+/** A value with its labels. */
+interface Reading<T extends string> {
   labels: Record<T, string>;
   value: number;
 }
@@ -71,6 +76,22 @@ export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions 
     text: rarely(wholeText ?? (() => registry.metrics())),
     counter: (name, help, labels = []) =>
       new Counter({ name: `weir_${name}`, help, labelNames: labels, registers: [registry] }),
+    counters: (name, help, labels, read) => {
+      new Counter({
+        name: `weir_${name}`,
+        help,
+        labelNames: labels,
+        registers: [registry],
+        collect() {
+          this.reset();
+          for (const { labels, value } of read()) this.inc(labels, value);
+        },
+      });
+    },
+    sumOf: async (name) => {
+      const { values = [] } = (await registry.getSingleMetric(`weir_${name}`)?.get()) ?? {};
+      return values.reduce((sum, { value }) => sum + value, 0);
+    },
     histogram: (name, help, labels = []) =>
       new Histogram({ name: `weir_${name}`, help, labelNames: labels, buckets: secondsBuckets, registers: [registry] }),
     gauge: (name, help, read, aggregator = 'sum') => {

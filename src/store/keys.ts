@@ -37,7 +37,8 @@ export function coordinationKeys(prefix: string) {
     sessions: `${base}sessions`,
     /**
      * Hash by session id: `secret_hash`, `ttl_ms`, `created_at`; `label`, if its creator gave it one; with access control `identity`,
-     * to which it belongs (lua/lib/session.lua). The session exists as long as this key. If it was attached to a
+     * to which it belongs (lua/lib/session.lua); `report`, JSON, of a broker (broker/metadata/broker-directory.ts). The session exists
+     * as long as this key. If it was attached to a
      * connection also `connection_epoch`; and if it has written with a sequence `last_seq`, `results`, `results:<number>` and
      * `result:<sequence>`, the results of its last writes (lua/lib/sequences.lua).
      */
@@ -141,7 +142,15 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
 
 export type PartitionKeys = ReturnType<typeof partitionKeys>;
 
-/** The Pub/Sub channel that announces each append, as `<topicId>:<partition>:<end offset>`, to readers that wait for records. */
+/**
+ * The Pub/Sub channel that announces each append, as `<topicId>:<partition>:` and what log.summary() of lua/lib/log.lua returns, to
+ * readers that wait for records.
+ */
 export function appendsChannel(prefix: string): string {
   return `{${prefix}}:appends`;
+}
+
+/** The Pub/Sub channel that announces that records of a log were removed, in the same form. */
+export function removalsChannel(prefix: string): string {
+  return `{${prefix}}:removals`;
 }

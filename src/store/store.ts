@@ -3,6 +3,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
+import { Brokers } from './brokers.ts';
 import { CommittedOffsets } from './groups/committed-offsets.ts';
 import { Groups } from './groups/groups.ts';
 import { storedResponseLimits } from './idempotency.ts';
@@ -75,6 +76,7 @@ interface StoreStats {
 export class Store {
   readonly connection: StoreConnection;
   readonly namespace: Namespace;
+  readonly brokers: Brokers;
   readonly sessions: Sessions;
   readonly events: Events;
   readonly logs: Logs;
@@ -115,6 +117,7 @@ export class Store {
       responseLimits,
       sessionsMax: storedLimits.sessionsMax,
     });
+    this.brokers = new Brokers(this.connection, keys);
     this.events = new Events(this.connection, keys, log);
     this.logs = new Logs(this.connection, options.prefix, log, storedLimits);
     this.fences = new Fences(this.connection, options.prefix, storedLimits);

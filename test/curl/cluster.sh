@@ -17,6 +17,15 @@ until grep -q "\"controller\":{\"brokerId\":$BROKER,\"epoch\":" "$WORK/body"; do
   request GET /v1/cluster
 done
 
+step 'all live brokers, with what they do'
+request GET /v1/brokers
+expect_status 200
+expect_body_like "^\{\"brokers\":\[\{\"id\":$BROKER,\"version\":"
+expect_body "\"url\":\"$URL\",\"rack\":null,\"worker\":null,"
+expect_body_like '"isController":true,"partitionsLed":[0-9]+,"connections":[0-9]+'
+request GET '/v1/brokers?limit=1'
+expect_problem 400 BAD_REQUEST 'limit'
+
 step 'one broker by its id'
 request GET "/v1/brokers/$BROKER"
 expect_status 200

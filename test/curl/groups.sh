@@ -84,6 +84,9 @@ request GET $GROUP
 expect_status 200
 expect_body '"groupId":"stats","state":"stable"'
 expect_body '{"topic":"clicks","partition":0,"owner":"m1","committed":2,"endOffset":3,"lag":1,"lagFrom":"committed"}'
+request GET '/v1/groups?view=summary'
+expect_status 200
+expect_body_like '"members":[0-9]+,"topics":\["[^]]+"\],"lag":([0-9]+|null),"maxLag":([0-9]+|null)'
 request GET /v1/groups
 expect_body '{"groupId":"stats","state":"stable","members":1}'
 

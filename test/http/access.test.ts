@@ -42,6 +42,7 @@ const forAnyIdentity = new Set([
   'access.check',
   'access.me',
   'brokers.get',
+  'brokers.list',
   'cluster.get',
   'events.list',
   'resources.list',
@@ -52,6 +53,7 @@ const forAnyIdentity = new Set([
   'sessions.endSelf',
   'sessions.get',
   'sessions.getSelf',
+  'sessions.list',
   'sessions.renew',
   'sessions.renewSelf',
   // Each of its requests is checked.
@@ -386,6 +388,14 @@ t.test('the same Idempotency-Key of another identity is another key', async (t) 
   const [mine, theirs] = [await billing('POST', '/v1/sessions', {}, key), await admin('POST', '/v1/sessions', {}, key)];
   t.not(mine.body.id, theirs.body.id);
   t.equal((await billing('POST', '/v1/sessions', {}, key)).body.session, mine.body.session, 'a repeat gets the same');
+  const listed = async (as: typeof admin) => {
+    const { sessions } = (await as('GET', '/v1/sessions')).body;
+    return sessions.map(({ id, identity }: { id: string; identity?: string }) => [id, identity]);
+  };
+  t.same(await listed(billing), [[mine.body.id, 'billing']], 'who is no admin sees its own sessions only');
+  const all = await listed(admin);
+  t.equal(all.length, 3, 'an admin sees all, with those of brokers');
+  t.ok(all.some(([id, identity]: string[]) => id === theirs.body.id && identity === 'admin'));
 });
 
 t.test('identities behind one address have limits of their own', async (t) => {

@@ -89,6 +89,7 @@ t.test('responses about topics match the document', async (t) => {
   await contract.call(t, 'POST', '/v1/topics', { name: 'log', partitions: 2, config: { 'retention.ms': 1000 } });
   await contract.call(t, 'GET', '/v1/topics');
   await contract.call(t, 'GET', '/v1/topics?limit=1');
+  await contract.call(t, 'GET', '/v1/topics?view=summary');
   await contract.call(t, 'GET', '/v1/topics/log');
   await contract.call(t, 'PATCH', '/v1/topics/log', { partitions: 3 });
   const records = [{ key: 'k', value: { a: 1 }, headers: { h: 'x' } }, { valueBase64: 'AAE=' }, { key: 'gone' }];
@@ -153,6 +154,7 @@ t.test('responses about groups match the document', async (t) => {
   await contract.call(t, 'GET', '/v1/groups/g/offsets');
   await contract.call(t, 'GET', '/v1/groups/g');
   await contract.call(t, 'GET', '/v1/groups');
+  await contract.call(t, 'GET', '/v1/groups?view=summary');
 
   const failures: [status: number, method: string, target: string, body?: unknown][] = [
     [404, 'GET', '/v1/groups/none'],
@@ -190,6 +192,7 @@ t.test('failures of watches match the document', async (t) => {
 
 t.test('responses about the cluster, health and metrics match the document', async (t) => {
   const { body } = await contract.call(t, 'GET', '/v1/cluster');
+  await contract.call(t, 'GET', '/v1/brokers');
   await contract.call(t, 'GET', `/v1/brokers/${body.brokers[0].id}`);
   t.equal((await contract.call(t, 'GET', '/v1/brokers/999999')).status, 404);
   const id = body.brokers[0].id;

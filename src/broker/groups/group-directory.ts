@@ -10,10 +10,14 @@ import type { CommittedOffset, CommittedOffsets } from '../../store/groups/commi
 import type { Groups } from '../../store/groups/groups.ts';
 import type { Logs } from '../../store/log/logs.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
+import type { GroupFigures } from './group-figures.ts';
 import { lagWithoutCommit, recordsBehind, StartingPoints } from './group-lag.ts';
 import type { GroupStateManager } from './group-state-manager.ts';
 import { cursorKey } from './member-cursors.ts';
 import { ofPresentTopics } from './topics-view.ts';
+
+/** So many topics of a group are listed. */
+const topicsOfGroupMax = 100;
 
 export class GroupDirectory {
   readonly #groups: Groups;
@@ -21,28 +25,41 @@ export class GroupDirectory {
   readonly #logs: Logs;
   readonly #states: GroupStateManager;
   readonly #topics: TopicCache;
+  readonly #figures: GroupFigures;
 
   constructor(
     store: { groups: Groups; committedOffsets: CommittedOffsets; logs: Logs },
     states: GroupStateManager,
     topics: TopicCache,
+    figures: GroupFigures,
   ) {
     this.#groups = store.groups;
     this.#offsets = store.committedOffsets;
     this.#logs = store.logs;
     this.#states = states;
     this.#topics = topics;
+    this.#figures = figures;
   }
 
-  /** A page of the groups, by name, after the name `after`. */
-  async page(after: string | undefined, limit: number) {
-    const { zxid, groups, next } = await this.#groups.list(after, limit);
+  /** A page of the groups, by name, after the name `after`. @param isSummary whether it has their topics and lag */
+  async page(after: string | undefined, limit: number, isSummary = false) {
+    const [{ zxid, groups, next }, figures] = await Promise.all([
+      this.#groups.list(after, limit),
+      isSummary ? this.#figures.read() : undefined,
+    ]);
+    const summaryOf = (group: string, document: GroupDocument) => {
+      const { topics = [], lag } = figures?.byGroup.get(group) ?? {};
+      const all = new Set(topics);
+      for (const member of Object.values(document.members)) for (const topic of member.topics) all.add(topic);
+      return { topics: [...all].sort().slice(0, topicsOfGroupMax), lag: lag?.sum ?? null, maxLag: lag?.max ?? null };
+    };
     return {
       zxid,
       groups: groups.map(({ group, document }) => ({
         groupId: group,
         state: groupStateName(document),
         members: Object.keys(document.members).length,
+        ...(isSummary && summaryOf(group, document)),
       })),
       next,
     };

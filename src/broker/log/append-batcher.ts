@@ -9,6 +9,7 @@ import type { TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { compressRecords } from './batch-compression.ts';
 import { logKey } from './batch-source.ts';
+import type { TopicTraffic } from './topic-traffic.ts';
 
 interface Pending {
   batch: BatchToAppend;
@@ -25,6 +26,7 @@ const appendBatchBytesMax = 4 * 1024 * 1024;
 
 export class AppendBatcher {
   readonly #logs: Logs;
+  readonly #traffic: TopicTraffic;
   /** By log, the batches that wait for the next append; a log has an entry while an append is in flight. */
   readonly #queues = new Map<string, Pending[]>();
   #bytesInFlight = 0;
@@ -33,8 +35,9 @@ export class AppendBatcher {
   readonly #replays;
   readonly #duration;
 
-  constructor(logs: Logs, metrics: Metrics) {
+  constructor(logs: Logs, traffic: TopicTraffic, metrics: Metrics) {
     this.#logs = logs;
+    this.#traffic = traffic;
     this.#appendedRecords = metrics.counter('records_appended_total', 'Records appended to logs by this broker.');
     this.#appendedBytes = metrics.counter('appended_bytes_total', 'Bytes of records appended to logs by this broker.');
     this.#replays = metrics.counter(
@@ -58,19 +61,14 @@ export class AppendBatcher {
    * @returns where it was appended, or where its first try was
    * @throws ServiceError as Logs.append() (store/log/logs.ts)
    */
-  append(
-    { topicId, config }: TopicInfo,
-    partition: number,
-    batch: BatchToAppend,
-    origin?: Origin,
-  ): Promise<AppendResult> {
-    const isCompressed = config['compression.type'] === 'gzip';
+  append(topic: TopicInfo, partition: number, batch: BatchToAppend, origin?: Origin): Promise<AppendResult> {
+    const isCompressed = topic.config['compression.type'] === 'gzip';
     const size = batch.records.length;
     this.#bytesInFlight += size;
     const appended = new Promise<AppendResult>((resolve, reject) => {
       const compressed = isCompressed ? compressedBatch(batch) : undefined;
       const pending = { batch, compressed, origin, resolve, reject };
-      const key = logKey(topicId, partition);
+      const key = logKey(topic.topicId, partition);
       const queue = this.#queues.get(key);
       if (queue) {
         queue.push(pending);
@@ -78,7 +76,7 @@ export class AppendBatcher {
       }
       const newQueue = [pending];
       this.#queues.set(key, newQueue);
-      void this.#flush(topicId, partition, newQueue, () => this.#queues.delete(key));
+      void this.#flush(topic, partition, newQueue, () => this.#queues.delete(key));
     });
     return appended.finally(() => {
       this.#bytesInFlight -= size;
@@ -89,11 +87,11 @@ export class AppendBatcher {
    * Sends one append batch after the other until the queue is empty, then calls `close`. That must be in the same tick as the last
    * check of the queue: a batch added in between would wait for ever.
    */
-  async #flush(topicId: string, partition: number, queue: Pending[], close: () => void): Promise<void> {
+  async #flush(topic: TopicInfo, partition: number, queue: Pending[], close: () => void): Promise<void> {
     while (queue.length > 0) {
       const appendBatch = queue.splice(0, appendBatchSize(queue));
       try {
-        await this.#send(topicId, partition, appendBatch);
+        await this.#send(topic, partition, appendBatch);
       } catch (error) {
         for (const { reject } of appendBatch) reject(error);
         // Batches that wait are refused, too: no request waits twice for a store that is away (guarantee E3), and none is appended
@@ -106,7 +104,7 @@ export class AppendBatcher {
     close();
   }
 
-  async #send(topicId: string, partition: number, appendBatch: readonly Pending[]): Promise<void> {
+  async #send({ name, topicId }: TopicInfo, partition: number, appendBatch: readonly Pending[]): Promise<void> {
     const batches = await readyBatches(appendBatch);
     const live = appendBatch.flatMap((pending, index) =>
       pending.origin?.isDead ? [] : [{ ...pending, batch: required(batches[index], 'batch of an append') }],
@@ -132,6 +130,7 @@ export class AppendBatcher {
       else {
         this.#appendedRecords.inc(batch.count);
         this.#appendedBytes.inc(batch.records.length);
+        this.#traffic.noteAppended(name, batch.count, batch.records.length);
       }
       resolve(result);
     }

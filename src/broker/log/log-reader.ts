@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import { BatchLines, isCompressed, type StoredBatch } from '../../core/records/batch-lines.ts';
 import type { FetchedRecords } from '../../core/records/fetched-records.ts';
+import type { LogNotice } from '../../store/log/log-notices.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
 import { ConcurrencyLimiter } from '../../store/redis/concurrency-limiter.ts';
 import { checkPartition, type TopicInfo } from '../metadata/topic-cache.ts';
@@ -12,6 +13,7 @@ import { PeriodicTask } from '../periodic-task.ts';
 import { decompressBatch, decompressCut } from './batch-compression.ts';
 import { BatchSource, logKey } from './batch-source.ts';
 import { asRecords, type FetchedContent, type ReadForm } from './read-forms.ts';
+import type { TopicTraffic } from './topic-traffic.ts';
 
 interface FetchRequest {
   topic: TopicInfo;
@@ -41,10 +43,12 @@ interface AwaitedLog {
   endOffset: number;
 }
 
-interface AppendListener {
+interface LogListener {
   /** @param log its `logKey` */
-  onAppend(log: string): void;
-  /** Notifications of appends may have been lost. */
+  onAppend(log: string, notice: LogNotice): void;
+  /** Records of a log were removed. */
+  onRemoval?(notice: LogNotice): void;
+  /** Notifications may have been lost. */
   onGap(): void;
 }
 
@@ -70,6 +74,7 @@ const compressedSharesMax = 10_000;
 
 export class LogReader {
   readonly #logs: Logs;
+  readonly #traffic: TopicTraffic;
   readonly #source: BatchSource;
   readonly #reads = new Map<string, Promise<FetchResult<FetchedContent>>>();
   /** By log, the readers that wait for an append. */
@@ -80,15 +85,16 @@ export class LogReader {
   readonly #compressedShares = new LRUCache<string, number>({ max: compressedSharesMax });
   /** Searches by time, of which few may be in flight at once. */
   readonly searches = new ConcurrencyLimiter('searches of records by time', searchesAtOnce, searchWaitMsMax);
-  readonly #listeners = new Set<AppendListener>();
+  readonly #listeners = new Set<LogListener>();
   readonly #abort = new AbortController();
   readonly #polling: PeriodicTask;
   readonly #fetchedRecords;
   readonly #fetchedBytes;
 
   /** @param cacheBytesMax of recent batches in memory */
-  constructor(logs: Logs, cacheBytesMax: number, metrics: Metrics, log: Logger) {
+  constructor(logs: Logs, cacheBytesMax: number, traffic: TopicTraffic, metrics: Metrics, log: Logger) {
     this.#logs = logs;
+    this.#traffic = traffic;
     this.#source = new BatchSource(logs, cacheBytesMax, metrics, (topicId, partition, endOffset) =>
       this.#learn(logKey(topicId, partition), endOffset),
     );
@@ -103,23 +109,28 @@ export class LogReader {
   }
 
   start(): void {
-    this.#logs.subscribeToAppends(
-      ({ topicId, partition, endOffset }) => {
-        const key = logKey(topicId, partition);
-        this.#learn(key, endOffset);
-        for (const { onAppend } of this.#listeners) onAppend(key);
-      },
-      () => {
-        this.#polling.trigger();
-        for (const { onGap } of this.#listeners) onGap();
+    this.#logs.subscribe(
+      {
+        onAppend: (notice) => {
+          const key = logKey(notice.topicId, notice.partition);
+          this.#learn(key, notice.endOffset);
+          for (const { onAppend } of this.#listeners) onAppend(key, notice);
+        },
+        onRemoval: (notice) => {
+          for (const { onRemoval } of this.#listeners) onRemoval?.(notice);
+        },
+        onGap: () => {
+          this.#polling.trigger();
+          for (const { onGap } of this.#listeners) onGap();
+        },
       },
       this.#abort.signal,
     );
     this.#polling.start();
   }
 
-  /** Passes every notification of an append in the cluster to `listener`. */
-  subscribe(listener: AppendListener): void {
+  /** Passes every notification of a change of a log in the cluster to `listener`. */
+  subscribe(listener: LogListener): void {
     this.#listeners.add(listener);
   }
 
@@ -151,6 +162,7 @@ export class LogReader {
     const fetched = await read;
     this.#fetchedRecords.inc(fetched.records.count);
     this.#fetchedBytes.inc(fetched.records.bytes);
+    this.#traffic.noteFetched(topic.name, fetched.records.count, fetched.records.bytes);
     return fetched;
   }
 

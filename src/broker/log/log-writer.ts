@@ -18,6 +18,7 @@ import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/top
 import type { Metrics } from '../metrics.ts';
 import { AppendBatcher, AppendNotSentError } from './append-batcher.ts';
 import { AppendOrder, type Turn } from './append-order.ts';
+import type { TopicTraffic } from './topic-traffic.ts';
 
 /** What a request waits for: 0 = nothing, 1 = the primary Redis, all = also `min.insync.replicas` - 1 of its replicas. */
 export type Acks = '0' | '1' | 'all';
@@ -82,6 +83,7 @@ export class LogWriter {
   constructor(
     topics: TopicCache,
     store: Pick<Store, 'connection' | 'logs' | 'producers' | 'namespace'>,
+    traffic: TopicTraffic,
     metrics: Metrics,
   ) {
     const { connection, logs, producers, namespace } = store;
@@ -90,7 +92,7 @@ export class LogWriter {
     this.#logs = logs;
     this.#producers = producers;
     this.#namespace = namespace;
-    this.#batcher = new AppendBatcher(logs, metrics);
+    this.#batcher = new AppendBatcher(logs, traffic, metrics);
     this.#unacknowledgedFailures = metrics.counter(
       'unacknowledged_appends_failed_total',
       'Appends with acks=0 that failed after the response was sent.',

@@ -28,6 +28,8 @@ interface RegistrationOptions {
   sessionTtlMs: number;
   /** The hash of the policy in use, which other brokers show; undefined if there is none. */
   policyHash(): string | undefined;
+  /** What the broker reports of itself with each renewal. */
+  report(): Promise<string>;
   /** No other server can be using this store, so a node with this broker's id is from an earlier run of it. */
   soleBroker: boolean;
 }
@@ -102,6 +104,8 @@ export class BrokerRegistration {
       this.#tail.onGap(() => this.#keepAlive.trigger()),
     );
     this.#keepAlive.start();
+    // The first report.
+    this.#keepAlive.trigger();
   }
 
   /** Writes what has changed about this broker into its node, unless it is not registered: then its next registration does. */
@@ -141,7 +145,7 @@ export class BrokerRegistration {
   async #renew(): Promise<void> {
     if (this.#isDisplaced) return;
     try {
-      if (this.#session) await this.#store.sessions.renew(this.#session);
+      if (this.#session) await this.#store.sessions.renew(this.#session, await this.#options.report());
       else await this.#registerAnew();
     } catch (error) {
       if (!hasCode(error, 'SESSION_EXPIRED')) throw error;

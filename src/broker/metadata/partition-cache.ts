@@ -20,6 +20,7 @@ import { PeriodicTask } from '../periodic-task.ts';
 import type { EventTail } from '../watches/event-tail.ts';
 import type { BrokerRegistration } from './broker-registration.ts';
 import { ifExists } from './cluster.ts';
+import type { TopicInfo } from './topic-cache.ts';
 
 export interface PartitionInfo extends PartitionState {
   readonly topic: string;
@@ -29,6 +30,9 @@ export interface PartitionInfo extends PartitionState {
   /** The zxid of the last change of the state: a broker that registered later has restarted since. */
   readonly mzxid: number;
 }
+
+/** A topic and the number of its partitions. */
+export type TopicPartitions = Pick<TopicInfo, 'name' | 'topicId' | 'partitionCount'>;
 
 /** How often the partitions are read again after a gap in the events, while the store is away. */
 const relearnMs = 1000;
@@ -41,6 +45,7 @@ const stateNode = /^\/brokers\/topics\/([^/]+)\/partitions\/(\d+)\/state$/;
 /** A topic as far as it was read. Its replicas and the states of these partitions change in one transaction. */
 interface KnownTopic {
   mzxid: number;
+  topicId: string;
   /** Undefined while they are read: an event carries only the first 16 KiB of them. */
   replicas: readonly (readonly number[])[] | undefined;
   states: Map<number, KnownState>;
@@ -129,6 +134,29 @@ export class PartitionCache {
     for (const info of this.all()) if (this.#isLedHere(info)) yield info;
   }
 
+  /** Every topic, except those whose replicas are being read. */
+  *topics(): IterableIterator<TopicPartitions> {
+    for (const name of this.#known.keys()) {
+      const topic = this.topic(name);
+      if (topic) yield topic;
+    }
+  }
+
+  /** A topic, by the events received so far; undefined if it is not known, or its replicas are being read. */
+  topic(name: string): TopicPartitions | undefined {
+    const { topicId, replicas } = this.#known.get(name) ?? {};
+    return topicId && replicas ? { name, topicId, partitionCount: replicas.length } : undefined;
+  }
+
+  /** How many partitions each broker leads, by the events received so far. */
+  ledByBroker(): Map<number, number> {
+    const counts = new Map<number, number>();
+    for (const { states } of this.#known.values()) {
+      for (const { leader } of states.values()) counts.set(leader, (counts.get(leader) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   /** Every partition of every topic, except those whose replicas are being read. */
   *all(): IterableIterator<PartitionInfo> {
     for (const [topic, { replicas, states }] of this.#known) {
@@ -170,7 +198,7 @@ export class PartitionCache {
   #topic(name: string): KnownTopic {
     let topic = this.#known.get(name);
     if (!topic) {
-      topic = { mzxid: 0, replicas: undefined, states: new Map() };
+      topic = { mzxid: 0, topicId: '', replicas: undefined, states: new Map() };
       this.#known.set(name, topic);
     }
     return topic;
@@ -180,8 +208,8 @@ export class PartitionCache {
 
   #takeTopic(name: string, data: Buffer, { mzxid }: Stat): number[][] {
     const topic = this.#topic(name);
-    const { replicas } = decodeTopic(data);
-    if (mzxid >= topic.mzxid) Object.assign(topic, { mzxid, replicas });
+    const { topicId, replicas } = decodeTopic(data);
+    if (mzxid >= topic.mzxid) Object.assign(topic, { mzxid, topicId, replicas });
     return replicas;
   }
 

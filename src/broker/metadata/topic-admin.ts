@@ -138,24 +138,6 @@ export class TopicAdmin {
     }
   }
 
-  /** A page of the topics, by name. @returns `next` = the `after` of the next page, if there is one */
-  async list(page: {
-    after?: string | undefined;
-    limit: number;
-  }): Promise<{ topics: TopicInfo[]; next: string | undefined; zxid: number }> {
-    const { children, next, zxid } = await this.#store.namespace.children(topicsPath, page);
-    const topics = await Promise.all(
-      children.map(({ name }) =>
-        this.#topics.get(name).catch((error: unknown) => {
-          // It was deleted meanwhile.
-          if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
-          throw error;
-        }),
-      ),
-    );
-    return { topics: topics.filter((topic) => topic !== undefined), next, zxid };
-  }
-
   /** Reads a topic and its partitions. @throws ServiceError UNKNOWN_TOPIC */
   describe(name: string): Promise<TopicDescription> {
     return this.#topics.withTopic(name, () => this.#describe(name));

@@ -103,6 +103,11 @@ export class TopicCache {
     return [...this.#names].sort();
   }
 
+  /** Whether a topic exists, by the events received so far. */
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   /** Calls `listener` with the name of each topic that was created, changed or deleted. @returns a function that ends this */
   onChange(listener: (name: string) => void): () => void {
     this.#listeners.add(listener);

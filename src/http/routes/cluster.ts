@@ -1,7 +1,7 @@
 // /v1/cluster and /v1/brokers: the cluster and its live brokers, read from the tree.
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
-import { brokerResponse, clusterResponse } from '../../../schemas/cluster.ts';
+import { brokerResponse, brokersResponse, clusterResponse } from '../../../schemas/cluster.ts';
 import { noQuery } from '../../../schemas/common.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { describeBroker, describeCluster } from '../../broker/metadata/cluster.ts';
@@ -9,10 +9,9 @@ import { problems } from '../problems.ts';
 
 const brokerParam = z.strictObject({ id: z.coerce.number<string>().int().min(0) });
 
-export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'store'> }> = async (
-  app,
-  { broker },
-) => {
+export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{
+  broker: Pick<Broker, 'brokerDirectory' | 'store'>;
+}> = async (app, { broker }) => {
   app.get(
     '/cluster',
     {
@@ -29,6 +28,28 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 
       } satisfies FastifyZodOpenApiSchema,
     },
     async () => describeCluster(broker.store),
+  );
+
+  app.get(
+    '/brokers',
+    {
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
+      schema: {
+        tags: ['cluster'],
+        operationId: 'brokers.list',
+        summary: 'List the live brokers; each worker of a server is one',
+        querystring: noQuery,
+        response: {
+          200: { description: 'All of them, by id.', content: { 'application/json': { schema: brokersResponse } } },
+          ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
+        },
+      } satisfies FastifyZodOpenApiSchema,
+    },
+    async (_request, reply) => {
+      const { zxid, brokers } = await broker.brokerDirectory.list();
+      reply.header('weir-zxid', zxid);
+      return { brokers };
+    },
   );
 
   app.get(

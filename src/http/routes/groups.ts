@@ -3,18 +3,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
+import { groupsResponse, listGroupsQuery } from '../../../schemas/group-list.ts';
 import {
   consumeQuery,
   consumeResponse,
   groupParams,
   groupResponse,
-  groupsResponse,
   heartbeatBody,
   joinBody,
   joinHeaders,
   joinResponse,
   leaveQuery,
-  listGroupsQuery,
   memberHeaders,
   memberParams,
   memberResponse,
@@ -53,7 +52,7 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       schema: {
         tags: ['groups'],
         operationId: 'groups.list',
-        summary: 'List groups, sorted by name',
+        summary: 'List groups, sorted by name; view=summary adds their topics and lag',
         querystring: listGroupsQuery,
         response: {
           200: { description: 'A page of groups.', content: { 'application/json': { schema: groupsResponse } } },
@@ -62,10 +61,17 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { zxid, groups: page, next } = await groupDirectory.page(request.query.after, request.query.limit);
+      const { after, limit, view } = request.query;
+      const { zxid, groups: page, next } = await groupDirectory.page(after, limit, view === 'summary');
       reply.header('weir-zxid', zxid);
       return {
-        groups: page.filter(({ groupId }) => request.may('use', 'groups', groupId)),
+        // A group may read what the caller may not know.
+        groups: page
+          .filter(({ groupId }) => request.may('use', 'groups', groupId))
+          .map(({ topics, lag, maxLag, ...group }) => {
+            if (!topics) return group;
+            return { ...group, topics: topics.filter((topic) => request.may('read', 'topics', topic)), lag, maxLag };
+          }),
         ...(next !== undefined && { next }),
       };
     },

@@ -62,24 +62,27 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
   app.get(
     '/sessions',
     {
-      config: { access: 'admin', admission: 'work', timeLimit: 'read' },
+      config: { access: 'identity', admission: 'work', timeLimit: 'read' },
       schema: {
         tags: ['sessions'],
         operationId: 'sessions.list',
-        summary: 'List the sessions, with those of brokers and group members; those that expire first at first',
+        summary:
+          'List the sessions that the caller may see, with those of brokers and group members; those that expire first at first',
         description:
           'A session that is renewed between two pages may be on both; none is left out. The handles are not shown: who has one can use the session.',
         querystring: listSessionsQuery,
         response: {
           200: { description: 'A page of sessions.', content: { 'application/json': { schema: sessionsResponse } } },
-          ...problems('BAD_REQUEST', 'FORBIDDEN', 'STORE_UNAVAILABLE'),
+          ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request) => {
       const { after, limit } = request.query;
+      const { actsAs } = request;
       const page = await sessions.list(after === undefined ? after : decodePlace(after), limit);
-      return { sessions: page.sessions, ...(page.next && { next: encodePlace(page.next) }) };
+      const visible = page.sessions.filter(({ identity }) => actsAs === undefined || identity === actsAs);
+      return { sessions: visible, ...(page.next && { next: encodePlace(page.next) }) };
     },
   );
 

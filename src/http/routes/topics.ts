@@ -17,9 +17,9 @@ import { respondOnce } from '../respond-once.ts';
 const topicsLimitDefault = 1000;
 
 export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
-  broker: Pick<Broker, 'topicAdmin' | 'topics' | 'store'>;
+  broker: Pick<Broker, 'topicAdmin' | 'topicDirectory' | 'topics' | 'store'>;
 }> = async (app, { broker }) => {
-  const { topicAdmin } = broker;
+  const { topicAdmin, topicDirectory } = broker;
   const { storedResponses } = broker.store;
 
   app.post(
@@ -64,7 +64,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
       schema: {
         tags: ['topics'],
         operationId: 'topics.list',
-        summary: 'List the topics, by name',
+        summary: 'List the topics, by name; view=summary adds sizes, rates, and the groups that read them',
         querystring: listTopicsQuery,
         response: {
           200: { description: 'A page of topics.', content: { 'application/json': { schema: topicsResponse } } },
@@ -73,13 +73,15 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { after, limit = topicsLimitDefault } = request.query;
-      const { topics, next, zxid } = await topicAdmin.list({ after, limit });
+      const { after, limit = topicsLimitDefault, view } = request.query;
+      const { topics: page, next, zxid } = await topicDirectory.page({ after, limit });
       reply.header('weir-zxid', zxid);
+      const topics = page.filter(({ name }) => request.may('read', 'topics', name));
       return {
-        topics: topics
-          .filter(({ name }) => request.may('read', 'topics', name))
-          .map(({ name, topicId, partitionCount }) => ({ name, topicId, partitions: partitionCount })),
+        topics:
+          view === 'summary'
+            ? await topicDirectory.summaries(topics, (group) => request.may('use', 'groups', group))
+            : topics.map(({ name, topicId, partitionCount }) => ({ name, topicId, partitions: partitionCount })),
         ...(next !== undefined && { next }),
       };
     },

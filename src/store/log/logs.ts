@@ -9,25 +9,14 @@ import type { StoreConnection } from '../redis/connection.ts';
 import { Replication, type ReplicationResult } from '../redis/replication.ts';
 import { bytes, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
-import { type AppendNotice, subscribeToAppends } from './append-notices.ts';
 import { type BatchToAppend, encodeChecks } from './batch.ts';
+import { type LogNoticeListener, subscribeToLogs } from './log-notices.ts';
 import { type AppendResult, decodeAppendReply, decodeBatches } from './log-replies.ts';
+import type { LogBounds, LogSummary } from './log-summary.ts';
 import type { LogId } from './producers.ts';
 
 export type { BatchDeduplication, BatchToAppend, DeduplicationKey, Fence, RequestTimestamps } from './batch.ts';
-
-export interface LogBounds {
-  logStartOffset: number;
-  /** The offset of the next record. */
-  endOffset: number;
-}
-
-export interface LogSummary extends LogBounds {
-  /** The offset after the last record that exists: less than `endOffset` if compaction has removed the last ones. */
-  recordsEnd: number;
-  /** The bytes of its records. */
-  bytes: number;
-}
+export type { LogBounds, LogSummary } from './log-summary.ts';
 
 /** What one call has shown of a log. */
 export interface LogState extends LogBounds {
@@ -142,16 +131,9 @@ export class Logs {
     return results;
   }
 
-  /** Subscribes to the appends of all brokers, until `signal` is aborted (see append-notices.ts). */
-  subscribeToAppends(onAppend: (notice: AppendNotice) => void, onGap: () => void, signal: AbortSignal): void {
-    subscribeToAppends({
-      connection: this.#connection,
-      channel: this.#channel,
-      log: this.#log,
-      onAppend,
-      onGap,
-      signal,
-    });
+  /** Subscribes to the changes of logs by all brokers, on a connection of its own, until `signal` is aborted. */
+  subscribe(listener: LogNoticeListener, signal: AbortSignal): void {
+    subscribeToLogs(this.#connection, this.#prefix, listener, this.#log, signal);
   }
 
   /** Tells `observer` from now on what calls show of logs. */
@@ -295,6 +277,11 @@ export class Logs {
       found.push(...(await Promise.all(some.map((log) => this.#summary(log)))));
     }
     return found;
+  }
+
+  /** How long ago the first record at an offset or behind it was appended, ms; 0 if there is none. @throws ServiceError UNKNOWN_TOPIC */
+  async ageAt({ topicId, partition, offset }: LogId & { offset: number }): Promise<number> {
+    return integer((await this.#call('logs/age-at', topicId, partition, [offset]))[0]);
   }
 
   /** As bounds(), but `away` for a log whose Redis server cannot be reached, instead of an error for all of them. */

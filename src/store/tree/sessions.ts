@@ -49,7 +49,12 @@ interface DescribedSession extends SessionLease {
 }
 
 interface SessionsPage {
-  sessions: (DescribedSession & { ephemerals: number })[];
+  sessions: (DescribedSession & {
+    /** To which it belongs, if it was made under access control. */
+    identity?: string;
+    /** How many it has. */
+    ephemerals: number;
+  })[];
   /** After which the next page begins, if there is one. */
   next: PlaceByTime | undefined;
 }
@@ -148,9 +153,14 @@ export class Sessions {
     };
   }
 
-  /** Renews a session for its full time. @throws ServiceError SESSION_EXPIRED, FORBIDDEN */
-  async renew(session: SessionCredential): Promise<SessionLease> {
-    const reply = await this.#connection.call('sessions/renew', this.#keys.root, claimArguments(session));
+  /**
+   * Renews a session for its full time.
+   * @param report what a broker reports of itself
+   * @throws ServiceError SESSION_EXPIRED, FORBIDDEN
+   */
+  async renew(session: SessionCredential, report?: string): Promise<SessionLease> {
+    const args = [...claimArguments(session), ...(report === undefined ? [] : [report])];
+    const reply = await this.#connection.call('sessions/renew', this.#keys.root, args);
     return { id: session.id, ttlMs: integer(reply[0]), expiresAt: integer(reply[1]) };
   }
 
@@ -202,14 +212,15 @@ export class Sessions {
       limit,
     ]);
     const sessions: SessionsPage['sessions'] = [];
-    for (let i = 0; i + 5 < rest.length; i += 6) {
-      const label = text(rest[i + 5]);
+    for (let i = 0; i + 6 < rest.length; i += 7) {
+      const [label, identity] = [text(rest[i + 5]), text(rest[i + 6])];
       sessions.push({
         id: text(rest[i]),
         ttlMs: integer(rest[i + 2]),
         expiresAt: integer(rest[i + 1]),
         createdAt: integer(rest[i + 3]),
         ...(label !== '' && { label }),
+        ...(identity !== '' && { identity }),
         ephemerals: integer(rest[i + 4]),
       });
     }

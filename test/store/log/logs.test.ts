@@ -247,24 +247,39 @@ t.test('numbers stay exact beyond the size that Lua prints in full', async (t) =
   ]);
 });
 
-t.test('every append is announced on the channel', async (t) => {
+t.test('every append is announced with the size of the log, and so is a removal of records', async (t) => {
   const { logs } = await openStore(t);
   const abort = new AbortController();
   t.teardown(() => abort.abort());
-  const received: string[] = [];
+  const received: unknown[] = [];
   let listening = false;
-  logs.subscribeToAppends(
-    ({ topicId: id, partition, endOffset }) => received.push(`${id} ${partition} ${endOffset}`),
-    () => {
-      listening = true;
+  logs.subscribe(
+    {
+      onAppend: (notice) => received.push(['append', notice]),
+      onRemoval: (notice) => received.push(['removal', notice]),
+      onGap: () => {
+        listening = true;
+      },
     },
     abort.signal,
   );
+  const noticeOf = async (what: string) => {
+    const [summary] = await logs.bounds([{ topicId, partition: 0 }]);
+    return [what, { topicId, partition: 0, endOffset: summary!.endOffset, summary }];
+  };
   await eventually(() => listening, 'the channel is subscribed');
-  await append(logs, batchOf(['a', 'b']));
-  await append(logs, batchOf(['c']));
-  await eventually(() => received.length === 2, 'two messages arrive');
-  t.same(received, [`${topicId} 0 2`, `${topicId} 0 3`]);
+  const expected: unknown[] = [];
+  for (const values of [['a', 'b'], ['c']]) {
+    await append(logs, batchOf(values));
+    expected.push(await noticeOf('append'));
+  }
+  await logs.deleteRecords(topicId, 0, 2);
+  expected.push(await noticeOf('removal'));
+  await logs.deleteRecords(topicId, 0, 2);
+  await append(logs, batchOf(['d']));
+  expected.push(await noticeOf('append'));
+  await eventually(() => received.length >= 4, 'the messages arrive');
+  t.same(received, expected, 'a removal of nothing is not announced');
 });
 
 t.test('a connection that breaks while subscribing again reconnects, and no error is unhandled', async (t) => {
@@ -295,10 +310,13 @@ t.test('a connection that breaks while subscribing again reconnects, and no erro
   const abort = new AbortController();
   t.teardown(() => abort.abort());
   let subscriptions = 0;
-  store.logs.subscribeToAppends(
-    () => undefined,
-    () => {
-      subscriptions += 1;
+  store.logs.subscribe(
+    {
+      onAppend: () => undefined,
+      onRemoval: () => undefined,
+      onGap: () => {
+        subscriptions += 1;
+      },
     },
     abort.signal,
   );

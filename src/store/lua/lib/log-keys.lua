@@ -11,5 +11,10 @@ do
   log.producers = base .. 'producers'
   log.replicated = base .. 'replicated'
   log.removed = base .. 'removed'
+  --- The channel of removals, and the id of the log in its messages.
+  function log.removals()
+    local prefix, id = string.match(base, '^{(.+):([^:]+:%d+)}:$')
+    return '{' .. prefix .. '}:removals', id
+  end
   function log.idempotency(key) return base .. 'idempotency:' .. key end
 end

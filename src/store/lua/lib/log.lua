@@ -19,6 +19,25 @@ function log.bounds()
   }
 end
 
+--- The bounds and size of the log as they are after a change: `<end offset>:<start offset>:<end of records>:<bytes>`. The last records
+--- may have been removed by compaction, so that they end before the log does.
+function log.summary(bounds)
+  local records_end = bounds.next
+  if bounds.cleaned >= bounds.next then
+    records_end = tonumber(redis.call('HGET', log.partition, 'records_end') or records_end)
+  end
+  return table.concat({
+    whole(bounds.next), whole(bounds.start), whole(math.max(bounds.start, records_end)),
+    whole(bounds.compacted + bounds.total - bounds.trimmed),
+  }, ':')
+end
+
+--- Tells all brokers that records were removed. If the message is lost, they show old sizes of the log until its next change.
+function log.announce_removal(bounds)
+  local channel, id = log.removals()
+  redis.call('PUBLISH', channel, id .. ':' .. log.summary(bounds))
+end
+
 function log.unknown() return { 'UNKNOWN_TOPIC', 'The topic does not exist (any more).' } end
 
 function log.out_of_range(offset, bounds)

@@ -23,7 +23,7 @@
      Errors  UNKNOWN_TOPIC for all; of one batch, in order: IDEMPOTENCY_KEY_REUSED; FORBIDDEN (producer), PRODUCER_FENCED
              (field epoch), UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); TOO_MANY_REQUESTS (stored results); BAD_REQUEST
              (fields timestamp, now); FENCED (field token), TOO_MANY_REQUESTS (fences)
-     Emits   one message on the channel, if anything was appended. If it is lost, readers learn of the records later. ]]
+     Emits   one message on the channel, if anything was appended: the head and log.summary(). If it is lost, readers learn of the records later. ]]
 local channel, message_head, result_limits, fences_max = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local FIRST, WIDTH = 5, 4
 
@@ -113,7 +113,7 @@ local reply = { 'OK', {} }
 for at = FIRST, #ARGV, WIDTH do reply[#reply + 1] = append(at) end
 if bounds.next > before then
   redis.call('HSET', log.partition, 'next', whole(bounds.next), 'total', whole(bounds.total))
-  redis.call('PUBLISH', channel, message_head .. whole(bounds.next))
+  redis.call('PUBLISH', channel, message_head .. log.summary(bounds))
 end
 reply[2] = { bounds.start, bounds.next, bounds.cleaned, bounds.created_at }
 return reply

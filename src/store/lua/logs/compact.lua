@@ -12,7 +12,8 @@
              7 bytes of the compacted batches to replace  8 their number  9… offset of the last record of each
              …  the new batches, 2 values each: offset of the last record; member of the sorted set (keys.ts: compacted)
      Returns { 'OK', generation, or -1 if the log has changed and nothing was done }
-     Errors  UNKNOWN_TOPIC, STALE_LEADER_EPOCH (field leaderEpoch) ]]
+     Errors  UNKNOWN_TOPIC, STALE_LEADER_EPOCH (field leaderEpoch)
+     Emits   one message of log.announce_removal(), if anything was done ]]
 local leader_epoch, leader_run, redis_run, generation = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local cleaned, tombstones_since_ms = tonumber(ARGV[5]), ARGV[6]
 local old_bytes, old_count = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -45,4 +46,5 @@ if bounds.cleaned >= bounds.next then
   redis.call('HSET', log.partition, 'records_end', last and whole(tonumber(last) + 1) or 0)
 end
 if tombstones_since_ms ~= '' then redis.call('HSET', log.partition, 'tombstones_since', tombstones_since_ms) end
+log.announce_removal(bounds)
 return { 'OK', bounds.generation }

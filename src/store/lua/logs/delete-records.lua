@@ -10,7 +10,8 @@
              3 fingerprint of the request  4 limits of stored results (lib/record-quota.lua)
      Returns { 'OK', start offset, end offset, more ('1'/'0': another call has to free batches below the start), replayed (1/0) }
      Errors  UNKNOWN_TOPIC, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS (stored results),
-             OFFSET_OUT_OF_RANGE (fields logStartOffset, endOffset) ]]
+             OFFSET_OUT_OF_RANGE (fields logStartOffset, endOffset)
+     Emits   one message of log.announce_removal(), if anything was removed ]]
 local asked, key, fingerprint, result_limits = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local bounds = log.bounds()
@@ -21,6 +22,10 @@ if key ~= '' then
 end
 local offset = asked == 'latest' and bounds.next or tonumber(asked)
 if offset > bounds.next then return log.out_of_range(offset, bounds) end
-local more = (offset > bounds.start or bounds.compacted > 0) and log.trim(offset, bounds)
+local more = false
+if offset > bounds.start or bounds.compacted > 0 then
+  more = log.trim(offset, bounds)
+  log.announce_removal(bounds)
+end
 if key ~= '' then results.store(key, fingerprint, result_limits, bounds.start, bounds.next, 0) end
 return { 'OK', bounds.start, bounds.next, more and '1' or '0', 0 }

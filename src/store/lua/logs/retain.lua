@@ -12,7 +12,8 @@
              4 retention size, bytes, or -1  5 most batches to delete
              6 how far a timestamp may be after its append, ms, or -1  7 '1' if a timestamp before 1973 is meant as such
      Returns { 'OK', start offset, end offset, more are due ('1'/'0'), time until the oldest batch is due in ms, or -1 }
-     Errors  UNKNOWN_TOPIC, STALE_LEADER_EPOCH (field leaderEpoch) ]]
+     Errors  UNKNOWN_TOPIC, STALE_LEADER_EPOCH (field leaderEpoch)
+     Emits   one message of log.announce_removal(), if anything was removed ]]
 local leader_epoch, leader_run = tonumber(ARGV[1]), ARGV[2]
 local retention_ms, retention_bytes, batches_max = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local after_ms, takes_old = tonumber(ARGV[6]), ARGV[7] == '1'
@@ -54,5 +55,8 @@ for _ = 1, batches_max do
   bytes_left = bytes_left - #batch.records
   if bytes_left <= 0 then break end
 end
-if offset > bounds.start and log.trim(offset, bounds) then more = '1' end
+if offset > bounds.start then
+  if log.trim(offset, bounds) then more = '1' end
+  log.announce_removal(bounds)
+end
 return { 'OK', bounds.start, bounds.next, more, due_in }

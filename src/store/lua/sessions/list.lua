@@ -7,7 +7,8 @@
      ARGV    1 deadline after which the page starts, ms, or ''  2 session of that deadline after which it starts
              3 most sessions
      Returns { 'OK', more follow ('1'/'0'),
-               (session id, expires at in ms, time to live in ms, created at in ms, number of ephemeral nodes, label or '')… }
+               (session id, expires at in ms, time to live in ms, created at in ms, number of ephemeral nodes, label or '',
+                identity or '')… }
      Errors  none ]]
 local deadline, after, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
@@ -15,7 +16,7 @@ local found, more = by_score.page(keys.sessions, deadline, after, limit)
 local reply = { 'OK', more }
 for i = 1, #found, 2 do
   local id = found[i]
-  local fields = redis.call('HMGET', keys.session(id), 'ttl_ms', 'created_at', 'label')
+  local fields = redis.call('HMGET', keys.session(id), 'ttl_ms', 'created_at', 'label', 'identity')
   local size = #reply
   reply[size + 1] = id
   reply[size + 2] = tonumber(found[i + 1])
@@ -23,5 +24,6 @@ for i = 1, #found, 2 do
   reply[size + 4] = tonumber(fields[2] or '0')
   reply[size + 5] = redis.call('SCARD', keys.ephemerals(id))
   reply[size + 6] = fields[3] or ''
+  reply[size + 7] = fields[4] or ''
 end
 return reply
