@@ -163,9 +163,9 @@ t.test('a member belongs to the identity that has joined it', async (t) => {
       secret,
     ],
   ] as const) {
-    const answer = await bob(method, path, body, headers);
-    t.match(answer, forbidden, `${method} ${path} ${JSON.stringify(body)}`);
-    t.match(answer.body.detail, /another identity than bob/);
+    const response = await bob(method, path, body, headers);
+    t.match(response, forbidden, `${method} ${path} ${JSON.stringify(body)}`);
+    t.match(response.body.detail, /another identity than bob/);
   }
   const socket = await openSocket(t, `${url}/v1/groups/g/stream?topics=orders&memberId=m`, policy.as('bob'));
   t.equal(await socket.closed, 4403);

@@ -1,4 +1,4 @@
-// TLS of the port: failed handshakes, metrics of the certificate, and the answer to plain HTTP.
+// TLS of the port: failed handshakes, metrics of the certificate, and the response to plain HTTP.
 import type { Server } from 'node:https';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
