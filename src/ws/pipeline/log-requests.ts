@@ -17,7 +17,7 @@ import type { Origin } from '../../store/origin.ts';
 import type { PendingRequest } from './pending-request.ts';
 import { headOf, type ResponseMarks } from './response-json.ts';
 
-type LogBroker = Pick<Broker, 'topics' | 'topicAdmin' | 'logWriter' | 'logReader' | 'groupOffsets'> & {
+export type LogBroker = Pick<Broker, 'topics' | 'topicAdmin' | 'logWriter' | 'logReader' | 'groupOffsets'> & {
   store: Pick<Broker['store'], 'logs'>;
 };
 

@@ -10,14 +10,20 @@ import type { PipelineLimits } from '../limits.ts';
 import type { Sockets } from '../socket.ts';
 import { BookmarkTimer, type WatchLimit } from '../socket-watches.ts';
 import { Dispatcher } from './dispatcher.ts';
-import { LogRequests } from './log-requests.ts';
+import { type LogBroker, LogRequests } from './log-requests.ts';
 import { PipelineMetrics } from './pipeline-metrics.ts';
 import type { PipelineParts, WorkPermits } from './pipeline-parts.ts';
 import { PipelinedSocket } from './pipelined-socket.ts';
+import type { SessionBroker } from './socket-session.ts';
 import { TreeRequests } from './tree-requests.ts';
 
+/** What the pipelined sockets use of the broker. */
+type PipelineBroker = SessionBroker &
+  LogBroker &
+  Pick<Broker, 'localNodes' | 'metrics' | 'watches' | 'log'> & { store: Pick<Broker['store'], 'namespace'> };
+
 interface Options {
-  broker: Broker;
+  broker: PipelineBroker;
   sockets: Sockets;
   permits: WorkPermits;
   watchLimit: WatchLimit;

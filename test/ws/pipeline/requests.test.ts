@@ -222,6 +222,15 @@ t.test('an invalid request fails alone, with its id as far as it has one', async
   t.match(await socket.ask({ op: 'ping' }), { ok: {} }, 'the socket stays open');
 });
 
+t.test('a slash at the end of a path does not count, in no request', async (t) => {
+  const socket = await openPipeline(t, server.url);
+  t.match(await socket.ask({ op: 'watch', path: '/slash/', mode: 'node' }), { ok: {} });
+  t.match(await socket.ask({ op: 'create', path: '/slash/' }), { ok: { path: '/slash' } });
+  t.match((await socket.event('events')).events, [{ type: 'created', path: '/slash' }]);
+  t.match(await socket.ask({ op: 'children', path: '/slash/' }), { ok: { path: '/slash' } });
+  t.match(await socket.ask({ op: 'delete', path: '/slash/' }), { ok: { path: '/slash' } });
+});
+
 t.test('a list of too many records is refused as a fault of its frame, and the socket stays open', async (t) => {
   const socket = await openPipeline(t, server.url);
   const records = Array.from({ length: 100_001 }, () => ({}));
