@@ -26,7 +26,7 @@ export async function makeTlsFiles(t: Test): Promise<TlsFilesOfTest> {
   return { folder, authority, caFile, config: { tlsCert: cert, tlsKey: key } };
 }
 
-export interface TlsAnswer {
+export interface TlsResponse {
   status: number;
   headers: Record<string, string | string[] | undefined>;
   /** The body as JSON where it is JSON, else as text. */
@@ -36,7 +36,7 @@ export interface TlsAnswer {
 export interface TlsServer extends TestServer {
   files: TlsFilesOfTest;
   /** Sends one request on a connection of its own, unless an agent is given. */
-  ask(method: string, path: string, options?: AskOptions): Promise<TlsAnswer>;
+  ask(method: string, path: string, options?: AskOptions): Promise<TlsResponse>;
 }
 
 export interface AskOptions {
