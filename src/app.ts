@@ -9,6 +9,7 @@ import type { Broker } from './broker/broker.ts';
 import { inNetworks } from './config/networks.ts';
 import { createConnectionRefusal } from './http/connection-errors.ts';
 import { HeldResults } from './http/held-results.ts';
+import { kafkaRestRoutes } from './http/kafka-rest/kafka-rest.ts';
 import {
   type AdmissionLimits,
   bodiesBytesMax,
@@ -256,6 +257,7 @@ export async function buildApp(
   await app.register(groupOffsetsRoutes, versioned);
   await app.register(watchStreamRoutes, versioned);
   await app.register(eventsRoutes, versioned);
+  if (config.kafkaRest) await app.register(kafkaRestRoutes, { broker });
   await app.register(operationRoutes, { broker });
   await app.register(docsRoutes);
 

@@ -70,6 +70,8 @@ export interface Config extends SecurityConfig {
   trustProxy: string[];
   maxPartitions: number;
   autoCreateTopics: boolean;
+  /** Whether the Kafka REST dialect is served at the root. */
+  kafkaRest: boolean;
   /** Memory limit of the private Redis; absent: half of the machine's memory. */
   redisMaxmemoryBytes?: number;
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -322,6 +324,12 @@ export const options: OptionTable<Config> = {
     schema: oneOf(['true', 'false']).transform((text) => text === 'true'),
     default: 'false',
     meaning: 'Whether a produce request to an unknown topic creates the topic: true or false.',
+  },
+  kafkaRest: {
+    variable: 'WEIR_KAFKA_REST',
+    schema: oneOf(['true', 'false']).transform((text) => text === 'true'),
+    default: 'true',
+    meaning: 'Whether the Kafka REST dialect (v2) is served at /topics and /brokers: true or false.',
   },
   redisMaxmemoryBytes: {
     variable: 'WEIR_REDIS_MAXMEMORY',

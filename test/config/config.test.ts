@@ -56,6 +56,7 @@ t.test('without settings every option has its documented default', async (t) => 
     addressShare: 0.5,
     trustProxy: [],
     autoCreateTopics: false,
+    kafkaRest: true,
     insecure: false,
     corsOrigins: [],
     allowedHosts: [],
@@ -91,6 +92,7 @@ t.test('every option is read from its variable', async (t) => {
     WEIR_ADDRESS_SHARE: '80%',
     WEIR_TRUST_PROXY: '10.0.0.0/8, 2001:db8::1,loopback',
     WEIR_AUTO_CREATE_TOPICS: 'true',
+    WEIR_KAFKA_REST: 'false',
     WEIR_REDIS_MAXMEMORY: '4GiB',
     WEIR_CORS_ORIGINS: 'https://a.example, http://localhost:3000',
     WEIR_ALLOWED_HOSTS: 'Weir.example, weir-2',
@@ -130,6 +132,7 @@ t.test('every option is read from its variable', async (t) => {
     addressShare: 0.8,
     trustProxy: ['10.0.0.0/8', '2001:db8::1', 'loopback'],
     autoCreateTopics: true,
+    kafkaRest: false,
     accessFile: '/etc/weir/policy.yaml',
     insecure: true,
     tlsCert: '/etc/weir/server.pem',
@@ -367,7 +370,15 @@ t.test('--help describes every option, also if other options are invalid', async
     ],
     ...['REDIS_TLS_CA', 'REDIS_TLS_CERT', 'REDIS_TLS_KEY', 'REDIS_TLS_SERVERNAME'],
     ...['REDIS_SENTINEL_USERNAME', 'REDIS_SENTINEL_PASSWORD'],
-    ...['MAX_BODY_BYTES', 'AUTO_CREATE_TOPICS', 'REDIS_MAXMEMORY', 'CORS_ORIGINS', 'ALLOWED_HOSTS', 'LOG_LEVEL'],
+    ...[
+      'MAX_BODY_BYTES',
+      'AUTO_CREATE_TOPICS',
+      'KAFKA_REST',
+      'REDIS_MAXMEMORY',
+      'CORS_ORIGINS',
+      'ALLOWED_HOSTS',
+      'LOG_LEVEL',
+    ],
   ];
   for (const name of documented) {
     t.match(text, new RegExp(`WEIR_${name}\\s`), name);

@@ -36,6 +36,7 @@ export const testConfig: Config = {
   trustProxy: [],
   maxPartitions: 20_000,
   autoCreateTopics: false,
+  kafkaRest: true,
   insecure: false,
   corsOrigins: [],
   allowedHosts: [],

@@ -223,7 +223,7 @@ export class LogWriter {
       (error) => hasCode(error, 'STORE_UNAVAILABLE') && !(error instanceof AppendNotSentError),
     );
     const failure = unknown ?? failures[0];
-    throw done.length > 0 ? withResults(failure, done) : failure;
+    throw done.length > 0 ? withResults(failure, { spread, done }) : failure;
   }
 
   /** Appends the records for one partition; at the home partition that may be no records, only the note of the request. */
@@ -342,14 +342,31 @@ function resultsOf(done: Progress['done']): Required<PartitionResult>[] {
   return done.map(([partition, { baseOffset, count, timestamp }]) => ({ partition, baseOffset, count, timestamp }));
 }
 
-function withResults(error: unknown, done: Progress['done']): unknown {
+/** What a request that failed has appended before: the cause of its error has it. */
+class PartlyAppended extends Error {
+  readonly appended: Pick<ProduceResult, 'results' | 'partitions'>;
+
+  constructor({ spread, done }: Progress) {
+    super('A part of the records was appended');
+    this.appended = { results: resultsOf(done), partitions: spread.partitions };
+  }
+}
+
+/** The records of a failed request that were appended, if some were: with `results` those of whole partitions. */
+export function appendedBefore(error: unknown): Pick<ProduceResult, 'results' | 'partitions'> | undefined {
+  for (let e = error; e instanceof Error; e = e.cause) if (e instanceof PartlyAppended) return e.appended;
+  return undefined;
+}
+
+function withResults(error: unknown, progress: Progress): unknown {
   if (!(error instanceof ServiceError)) return error;
   return new ServiceError(
     error.code,
     `${afterPartialSuccess(error.message)} Other partitions have their records: see results.`,
     {
       ...error.fields,
-      results: resultsOf(done),
+      results: resultsOf(progress.done),
     },
+    { cause: new PartlyAppended(progress) },
   );
 }

@@ -154,7 +154,8 @@ export function* parseValueInSteps(input: Buffer, rest: RawRecordFields): Steps<
   return recordOfFields('value', onOneLine(text.slice(start, end)), rest);
 }
 
-function* skipValueInSteps(scanner: JsonScanner, start: number): Steps<number> {
+/** JsonScanner.skipValue() in steps. */
+export function* skipValueInSteps(scanner: JsonScanner, start: number): Steps<number> {
   let end = scanner.skipValue(start);
   while (scanner.isInterrupted) {
     yield;

@@ -19,6 +19,13 @@ const loadingRetrySecondsMax = 30;
 /** Stands for a lost connection in the log; no client gets it. */
 const gone = new ServiceError('BAD_REQUEST', 'The connection was lost before the response began.');
 
+/** The failure that a response reports. An error that is not of the catalogue is logged. */
+export function failureOf(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): ServiceError {
+  const failure = isGone(error, reply) ? gone : toServiceError(error, request);
+  if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'Request failed with an internal error');
+  return failure;
+}
+
 /** Whether a streamed response could not begin because the client had closed the connection: not an internal error. */
 function isGone(error: FastifyError | Error, reply: FastifyReply): boolean {
   return (error as FastifyError).code === 'ERR_STREAM_PREMATURE_CLOSE' && reply.raw.destroyed;
@@ -31,8 +38,7 @@ interface ErrorHandlerOptions {
 
 async function installErrorHandler(app: FastifyInstance, { refuseSocket }: ErrorHandlerOptions): Promise<void> {
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
-    const failure = isGone(error, reply) ? gone : toServiceError(error, request);
-    if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'Request failed with an internal error');
+    const failure = failureOf(error, request, reply);
     if (request.ws && refuseSocket(request, reply, failure)) return;
     return sendProblem(reply, failure);
   });
@@ -123,16 +129,22 @@ export function refuseUrl(error: Error, { raw, server, url }: FastifyRequest, re
 
 /** Sends a problem, with the fields of the error beside the standard members; a zxid is also sent as Weir-Zxid. */
 function sendProblem(reply: FastifyReply, error: ServiceError): FastifyReply {
+  const retrySeconds = setFailureHeaders(reply, error);
+  if (mustKeepEventSource(reply.request, error)) return sendProblemStream(reply, error, retrySeconds ?? 1);
+  const { zxid } = error.fields;
+  if (typeof zxid === 'number') reply.header('weir-zxid', zxid);
+  return reply.code(error.status).type('application/problem+json').send(jsonLine(error.toProblem()));
+}
+
+/** Sets the headers that go with an error, whatever the form of its body. @returns the value of Retry-After, s, if it has one */
+export function setFailureHeaders(reply: FastifyReply, error: ServiceError): number | undefined {
   const retrySeconds = retrySecondsAfter(error);
   if (retrySeconds !== undefined) reply.header('retry-after', retrySeconds);
   // Otherwise the rest of the body would be parsed as the next request.
   if (error.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close');
   // RFC 9110, 15.5.2. Basic is accepted, too, but not offered: browsers would ask their user for a password.
   if (error.code === 'AUTH_REQUIRED') reply.header('www-authenticate', 'Bearer realm="weirkeeper"');
-  if (mustKeepEventSource(reply.request, error)) return sendProblemStream(reply, error, retrySeconds ?? 1);
-  const { zxid } = error.fields;
-  if (typeof zxid === 'number') reply.header('weir-zxid', zxid);
-  return reply.code(error.status).type('application/problem+json').send(jsonLine(error.toProblem()));
+  return retrySeconds;
 }
 
 /** The value of Retry-After, s; undefined for errors that have none. */
