@@ -9,6 +9,7 @@ FROM node:20-bookworm-slim AS build
 WORKDIR /app
 # The packages first: they change seldom, and their layer is kept until they do.
 COPY package.json package-lock.json ./
+COPY client/package.json client/
 RUN npm ci
 COPY . .
 RUN npm run build && npm ci --omit=dev
@@ -24,6 +25,9 @@ ENV NODE_ENV=production \
   WEIR_DATA_DIR=/data
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules
+# A workspace: node_modules has a link to it.
+COPY --from=build /app/client/package.json client/
+COPY --from=build /app/client/dist client/dist
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 # A new volume takes over the owner and mode that the folder has here.

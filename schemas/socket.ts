@@ -75,9 +75,15 @@ export const requestSchemas = {
       zxid: zxid
         .optional()
         .describe('With attach: the response is sent once this broker has received this transaction.'),
+      renew: z
+        .literal(true)
+        .optional()
+        .describe(
+          'Renew the attached session now. The server does so by itself while the client is active; the response tells the client that its time to live began after the request was sent.',
+        ),
       end: z.literal(true).optional().describe('End the attached session with all its ephemeral nodes.'),
     })
-    .describe('Create, attach or end the session of the socket. A socket has at most one.'),
+    .describe('Create, attach, renew or end the session of the socket. A socket has at most one.'),
   create: z.strictObject({
     id: requestId,
     ...createOp.shape,
@@ -215,6 +221,7 @@ export const resultSchemas: Record<SocketOp, z.ZodType> = {
   session: z.union([
     sessionCreatedResponse.extend({ lastSeq }),
     sessionResponse.extend({ lastSeq }),
+    sessionResponse,
     z.strictObject({ ended: z.string().describe('The public id of the session that was ended.') }),
   ]),
   create: z.union([createdResponse, statResponse]),

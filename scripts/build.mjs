@@ -1,4 +1,4 @@
-// Compiles TypeScript with the given tsconfig into the given folder, copies the Lua scripts beside the compiled store,
+// Compiles the client into client/dist, then TypeScript with the given tsconfig into the given folder, copies the Lua scripts beside the compiled store,
 // where scripts.js looks for them, and writes the OpenAPI document, which a server serves as it is:
 // `node scripts/build.mjs tsconfig.build.json dist`.
 import { execFileSync } from 'node:child_process';
@@ -13,43 +13,46 @@ if (!project || !outDir) {
   process.exit(2);
 }
 
-// A start must not wait for a build that would change nothing: the stamp names all inputs of the last one.
-const inputs = [
-  'src',
-  'schemas',
-  'test',
-  'bench',
-  'testbed',
-  'scripts',
-  'package.json',
-  // What is installed, the compiler among it.
-  'node_modules/.package-lock.json',
-  'tsconfig.json',
+const compiler = ['scripts', 'package.json', 'node_modules/.package-lock.json', 'tsconfig.json'];
+const client = ['client/src', 'client/package.json', 'client/tsconfig.json', 'client/tsconfig.browser.json'];
+// The programs of bench import the client by its name, as a user does.
+makeIfStale('client/dist', [...compiler, ...client], 'client/tsconfig.json', () => {
+  // It must do with what browsers have.
+  run(join(root, 'node_modules/.bin/tsc'), '-p', 'client/tsconfig.browser.json');
+});
+makeIfStale(
+  outDir,
+  [...compiler, ...client, 'src', 'schemas', 'test', 'bench', 'testbed', 'client/test', project],
   project,
-];
-const stampFile = join(root, outDir, '.inputs');
-const stamp = inputs.flatMap((path) => describe(join(root, path))).join('\n');
-if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) process.exit(0);
+  () => {
+    cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
+    run(process.execPath, join(root, outDir, 'src/openapi-file.js'), join(root, outDir, 'openapi.json'));
+  },
+);
 
-// A file that was renamed or deleted must not live on in the output: a stale test would still be run.
-rmSync(join(root, outDir), { recursive: true, force: true });
-try {
-  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', project, '--outDir', outDir], {
-    cwd: root,
-    stdio: 'inherit',
-  });
-} catch {
-  process.exit(1); // tsc has printed what is wrong
+/**
+ * Compiles into a folder, unless it has what the inputs would make: a start must not wait for a build that would change nothing. The
+ * stamp names all inputs of the last build.
+ */
+function makeIfStale(folder, inputs, tsconfig, finish) {
+  const stampFile = join(root, folder, '.inputs');
+  const stamp = inputs.flatMap((path) => describe(join(root, path))).join('\n');
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
+  // A file that was renamed or deleted must not live on in the output: a stale test would still be run.
+  rmSync(join(root, folder), { recursive: true, force: true });
+  run(join(root, 'node_modules/.bin/tsc'), '-p', tsconfig, '--outDir', folder);
+  finish();
+  writeFileSync(stampFile, stamp);
 }
-cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
-try {
-  execFileSync(process.execPath, [join(root, outDir, 'src/openapi-file.js'), join(root, outDir, 'openapi.json')], {
-    stdio: 'inherit',
-  });
-} catch {
-  process.exit(1); // the program has said why it makes no document
+
+/** Runs a program, which says what is wrong if it fails. */
+function run(program, ...args) {
+  try {
+    execFileSync(program, args, { cwd: root, stdio: 'inherit' });
+  } catch {
+    process.exit(1);
+  }
 }
-writeFileSync(stampFile, stamp);
 
 /** Path, size and time of change of a file, or of each file below a folder. */
 function describe(path) {

@@ -30,12 +30,14 @@ interface SessionPeer {
 interface SessionResult {
   /** What `ok` holds. */
   ok: object;
+  /** The newest transaction that it reflects; 0 = it reflects none. */
   zxid: number;
 }
 
 interface Attached {
   /** Its epoch is refused once another connection has attached the session. */
   credential: SessionCredential & { epoch: number };
+  handle: string;
   renewer: SessionRenewer;
   /** Whether the store has said that it lives no more, or that another connection acts for it. */
   isLost: boolean;
@@ -72,14 +74,15 @@ export class SocketSession {
 
   /** @throws ServiceError BAD_REQUEST, SESSION_EXPIRED, FORBIDDEN, SESSION_MOVED, STORE_UNAVAILABLE, STORE_FULL */
   carryOut(request: SocketRequest<'session'>): Promise<SessionResult> {
-    const { ttl, attach, zxid, end } = request;
-    const given = [ttl, attach, end].filter((field) => field !== undefined).length;
+    const { ttl, attach, zxid, renew, end } = request;
+    const given = [ttl, attach, renew, end].filter((field) => field !== undefined).length;
     if (given > 1 || (zxid !== undefined && attach === undefined)) {
       throw new ServiceError(
         'BAD_REQUEST',
-        'session takes one of ttl (create), attach, perhaps with zxid, and end; without any of them it creates a session.',
+        'session takes one of ttl (create), attach, perhaps with zxid, renew, and end; without any of them it creates a session.',
       );
     }
+    if (renew) return this.#renew();
     if (end) return this.#end();
     const { credential, isLost } = this.#attached ?? {};
     if (credential && !isLost) {
@@ -140,9 +143,22 @@ export class SocketSession {
     });
     // Not a copy: what a credential acts as follows the policy.
     const attached = Object.assign(credential, { epoch: attachment.epoch });
-    this.#attached = { credential: attached, renewer, isLost: false };
+    this.#attached = { credential: attached, handle, renewer, isLost: false };
     if (this.#peer.isClosed()) renewer.stop();
     return attachment;
+  }
+
+  /** Beside the renewals that happen by themselves: its response is proof to the client that the session lives. */
+  async #renew(): Promise<SessionResult> {
+    const attached = this.#attached;
+    if (!attached) {
+      throw new ServiceError('BAD_REQUEST', 'There is no session to renew: none is attached to this socket.');
+    }
+    if (attached.isLost) {
+      throw new ServiceError('SESSION_EXPIRED', `Session ${attached.credential.id} lives no more for this socket.`);
+    }
+    const { credential, handle } = attached;
+    return { ok: await this.#peer.keepSession(handle, () => this.#broker.store.sessions.renew(credential)), zxid: 0 };
   }
 
   async #end(): Promise<SessionResult> {

@@ -62,6 +62,23 @@ t.test('attach fails and closes the socket if the transaction does not come in t
   t.match(socket.received, [{ type: 'error', request: 1, detail: /has not received transaction/ }]);
 });
 
+t.test('a client can renew its session, and learns when there is none', async (t) => {
+  const server = await startTestServer(t);
+  const socket = await openPipeline(t, server.url);
+  t.match(await socket.ask({ op: 'session', renew: true }), {
+    error: { code: 'BAD_REQUEST', detail: /none is attached/ },
+  });
+  const { ok: session } = await socket.ask({ op: 'session', ttl: '20s' });
+  const before = (await http(`${server.url}/v1/sessions/self`, 'GET', undefined, { 'weir-session': session.session }))
+    .body;
+  const { ok: renewed } = await socket.ask({ op: 'session', renew: true });
+  t.match(renewed, { id: session.id, ttlMs: 20_000 });
+  t.ok(renewed.expiresAt >= before.expiresAt);
+  t.match(await socket.ask({ op: 'session', renew: true, end: true }), { error: { code: 'BAD_REQUEST' } });
+  await http(`${server.url}/v1/sessions/self`, 'DELETE', undefined, { 'weir-session': session.session });
+  t.match(await socket.ask({ op: 'session', renew: true }), { error: { code: 'SESSION_EXPIRED' } });
+});
+
 t.test('an idle peer keeps its session, and a frozen one loses it though its connection is open', async (t) => {
   const server = await startTestServer(t);
   const [idle, frozen] = [await openPipeline(t, server.url), await openPipeline(t, server.url)];

@@ -1,0 +1,78 @@
+// What every client has: its settings, requests over HTTP, one link, and a way to end.
+import { Channel } from './channel.ts';
+import { closedError, WeirError } from './errors.ts';
+import { Http } from './http.ts';
+import type { Link, LinkOptions } from './link.ts';
+import { type Settings, settingsOf, type WeirOptions } from './options.ts';
+
+export class CoreClient implements AsyncDisposable {
+  readonly #settings: Settings;
+  readonly #http: Http;
+  readonly #closed = new AbortController();
+  /** What ends with the client: its channels, producers and consumers. */
+  readonly #parts = new Set<{ close(): Promise<void> }>();
+  #channel: Link | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @throws TypeError if the options are wrong */
+  constructor(options: WeirOptions) {
+    this.#settings = settingsOf(options);
+    this.#http = new Http(this.#settings, this.#closed.signal);
+    const { signal } = options;
+    if (signal?.aborted) void this.close();
+    else signal?.addEventListener('abort', () => void this.close(), { once: true });
+  }
+
+  /** Ends everything that this client has begun: finishes producers and consumers, then ends the session. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    // What stands on the channel finishes first.
+    const parts = [...this.#parts];
+    await Promise.all(parts.map((part) => part.close()));
+    await this.#channel?.close();
+    this.#closed.abort(closedError('The client'));
+  }
+
+  /** @internal */
+  get internals(): ClientInternals {
+    if (this.#closing !== undefined) throw new WeirError({ code: 'CLOSED', detail: 'The client is closed.' });
+    this.#channel ??= new Channel(this.#http, this.#settings, {
+      ttlMs: this.#settings.sessionTtlMs,
+      renewsSession: true,
+    });
+    return {
+      http: this.#http,
+      settings: this.#settings,
+      channel: this.#channel,
+      openChannel: (options) => this.#add(new Channel(this.#http, this.#settings, options)),
+      add: (part) => this.#add(part),
+      remove: (part) => void this.#parts.delete(part),
+    };
+  }
+
+  #add<T extends { close(): Promise<void> }>(part: T): T {
+    this.#parts.add(part);
+    return part;
+  }
+}
+
+/** What the parts of a client need of it. */
+export interface ClientInternals {
+  http: Http;
+  settings: Settings;
+  /** The link that all parts share. */
+  channel: Link;
+  /** A link of its own, for a session of its own; to be removed when it is closed. */
+  openChannel(options: LinkOptions): Link;
+  /** Closes `part` with the client. */
+  add<T extends { close(): Promise<void> }>(part: T): T;
+  remove(part: { close(): Promise<void> }): void;
+}

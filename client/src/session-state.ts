@@ -1,0 +1,108 @@
+// What a client knows of a session: whether it is in contact with it, and until when the session certainly lives.
+import { WeirError } from './errors.ts';
+import type { ClientEvent } from './options.ts';
+import { now } from './time.ts';
+
+/**
+ * connected: the server renews it. suspended: there is no connection; the session goes on until its time to live is over.
+ * lost: it has ended, with all its ephemeral nodes.
+ */
+export type SessionStateName = 'connected' | 'suspended' | 'lost';
+
+/** The share of the time to live that is left when `signal` is aborted: time to stop before the session can have ended. */
+const marginShare = 0.2;
+
+export class SessionState {
+  readonly id: string;
+  readonly handle: string;
+  readonly ttlMs: number;
+  /** The `seq` of its next write. */
+  nextSeq = 1;
+  readonly #onEvent: (event: ClientEvent) => void;
+  readonly #listeners = new Set<(state: SessionStateName) => void>();
+  #state: SessionStateName = 'connected';
+  #deadline: number;
+  #controller = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param sentAt when the request that created it was sent: its time to live began later than that */
+  constructor(
+    granted: { id: string; session: string; ttlMs: number },
+    sentAt: number,
+    onEvent: (event: ClientEvent) => void,
+  ) {
+    this.id = granted.id;
+    this.handle = granted.session;
+    this.ttlMs = granted.ttlMs;
+    this.#onEvent = onEvent;
+    this.#deadline = sentAt + this.ttlMs;
+    onEvent({ type: 'session', id: this.id, state: 'connected' });
+    this.#watchDeadline();
+  }
+
+  get state(): SessionStateName {
+    return this.#state;
+  }
+
+  get deadline(): number {
+    return this.#deadline;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Calls `listener` at each change of the state. @returns ends that */
+  onState(listener: (state: SessionStateName) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** A request that renews the session, sent at `sentAt`, has succeeded. */
+  renewed(sentAt: number): void {
+    if (this.#state === 'lost') return;
+    this.#deadline = Math.max(this.#deadline, sentAt + this.ttlMs);
+    // What was stopped stays stopped: whoever asks for the signal from now on gets one for the time that begins.
+    if (this.#controller.signal.aborted && this.#leftMs() > 0) this.#controller = new AbortController();
+    this.#change('connected');
+    this.#watchDeadline();
+  }
+
+  suspended(): void {
+    if (this.#state === 'connected') this.#change('suspended');
+  }
+
+  /** The session has ended, or nobody holds its handle any more. */
+  lose(reason: WeirError): void {
+    if (this.#state === 'lost') return;
+    clearTimeout(this.#timer);
+    this.#controller.abort(reason);
+    this.#change('lost');
+    this.#listeners.clear();
+  }
+
+  #change(state: SessionStateName): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#onEvent({ type: 'session', id: this.id, state });
+    for (const listener of [...this.#listeners]) listener(state);
+  }
+
+  /** How long `signal` stays as it is. */
+  #leftMs(): number {
+    return this.#deadline - this.ttlMs * marginShare - now();
+  }
+
+  #watchDeadline(): void {
+    clearTimeout(this.#timer);
+    if (this.#controller.signal.aborted) return;
+    this.#timer = setTimeout(
+      () => {
+        const detail = `Session ${this.id} was not renewed in time: it may end before the next renewal.`;
+        if (this.#leftMs() > 0) this.#watchDeadline();
+        else this.#controller.abort(new WeirError({ code: 'SESSION_EXPIRED', detail, status: 410 }));
+      },
+      Math.max(0, this.#leftMs()),
+    );
+  }
+}

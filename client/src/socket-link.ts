@@ -1,0 +1,399 @@
+// A link over the pipelined socket, which is made anew whenever it breaks: attach the session, begin the watches again, send what has no
+// result. Callers notice nothing but time.
+import {
+  closedError,
+  errorOfProblem,
+  isFatalClose,
+  noResponse,
+  refusedSocket,
+  sessionEnded,
+  type WeirError,
+} from './errors.ts';
+import type { Http } from './http.ts';
+import { sendByHttp } from './http-requests.ts';
+import {
+  isTreeWrite,
+  type Link,
+  type LinkOptions,
+  type LinkRequest,
+  type LinkResult,
+  type LinkWatch,
+  type Refused,
+  type RequestOptions,
+  type WatchSink,
+  type WatchSpec,
+} from './link.ts';
+import { backoffMs, type Settings } from './options.ts';
+import { byteLength, Outbox, type SocketResponse } from './outbox.ts';
+import { ReconnectingSocket } from './reconnecting-socket.ts';
+import { SessionState } from './session-state.ts';
+import { Silence } from './silence.ts';
+import { SocketWatches } from './socket-watches.ts';
+import { type Deferred, deferred, now, unlessAborted } from './time.ts';
+import type { SocketEvent } from './wire.ts';
+
+/** The server takes frames of at most 1 MiB. A character has at most three bytes. */
+const frameBytesMax = 768 * 1024;
+const frameCharsMax = frameBytesMax / 3;
+const closeWaitMs = 2000;
+const tickMsMax = 500;
+
+export class SocketLink implements Link {
+  readonly #http: Http;
+  readonly #settings: Settings;
+  readonly #options: LinkOptions;
+  readonly #socket: ReconnectingSocket;
+  readonly #outbox: Outbox;
+  readonly #watches: SocketWatches;
+  /** Requests of the link itself, on its session, and pings; they belong to one connection. */
+  readonly #controls = new Map<number, (response: SocketResponse) => void>();
+  #lastId = 0;
+  /** The session is attached, so that requests can be sent. */
+  #isReady = false;
+  #endedBy: WeirError | undefined;
+  #session: SessionState | undefined;
+  #awaited: Deferred<SessionState> | undefined;
+  #isCreatingSession = false;
+  /** The newest transaction that is known: another broker must have it before it acts for the session. */
+  #zxid = 0;
+  readonly #silence: Silence;
+  #renewedAt = 0;
+  #isFlushDue = false;
+  #isGapDue = false;
+  #gaps = 0;
+  /** The error frame before a close. */
+  #problem: WeirError | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  /** @param onRefused called if no WebSocket can be opened though the server responds; the link is not used any more then */
+  constructor(http: Http, settings: Settings, options: LinkOptions, onRefused: (refused: Refused) => void) {
+    this.#http = http;
+    this.#settings = settings;
+    this.#options = options;
+    this.#silence = new Silence(options.ttlMs / 3);
+    const owner = {
+      path: () => '/v1/socket',
+      isNeeded: () => this.#isNeeded(),
+      opened: () => this.#opened(),
+      received: (text: string) => this.#received(text),
+      closed: (code: number, reason: string) => this.#disconnected(code, reason),
+      refused: () => {
+        clearInterval(this.#timer);
+        onRefused({ entries: this.#outbox.takeAll(), watches: this.#watches.handOver(), session: this.#awaited });
+      },
+    };
+    this.#socket = new ReconnectingSocket(settings, owner, 'weir.v1');
+    const nextId = () => {
+      this.#lastId += 1;
+      return this.#lastId;
+    };
+    this.#outbox = new Outbox(nextId);
+    this.#watches = new SocketWatches({
+      nextId,
+      send: (request) => {
+        if (this.#isReady) this.#socket.send(JSON.stringify(request));
+        else this.#connect();
+      },
+      later: (again) => this.#later(again, 1),
+    });
+  }
+
+  async request<T>(request: LinkRequest, { signal, isTriedOnce = false }: RequestOptions = {}): Promise<LinkResult<T>> {
+    signal?.throwIfAborted();
+    if (this.#endedBy) throw this.#endedBy;
+    const text = JSON.stringify(request);
+    // Too large for a frame: it goes by itself, and is not in order with what is not awaited.
+    if (text.length > frameCharsMax && byteLength(text) > frameBytesMax) {
+      const session = isTreeWrite(request) ? (await this.session(signal)).handle : undefined;
+      return sendByHttp<T>(this.#http, request, session, signal);
+    }
+    const { entry, result } = this.#outbox.add(request, text, isTriedOnce);
+    const giveUp = () => this.#outbox.giveUp(entry, signal?.reason);
+    signal?.addEventListener('abort', giveUp, { once: true });
+    this.#flushSoon();
+    try {
+      return (await result) as LinkResult<T>;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+    }
+  }
+
+  watch(spec: WatchSpec, sink: WatchSink): LinkWatch {
+    if (this.#endedBy) throw this.#endedBy;
+    return this.#watches.add(spec, sink);
+  }
+
+  async session(signal?: AbortSignal): Promise<SessionState> {
+    if (this.#endedBy) throw this.#endedBy;
+    if (this.#session) return this.#session;
+    this.#awaited ??= deferred();
+    this.#createSession();
+    return unlessAborted(this.#awaited.promise, signal);
+  }
+
+  async close(): Promise<void> {
+    if (this.#endedBy) return;
+    this.#endedBy = closedError('The client');
+    this.#failAll(this.#endedBy);
+    // Without the response the session ends by its time to live.
+    if (this.#session && this.#isReady) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, closeWaitMs);
+        this.#control({ op: 'session', end: true }, () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+    this.#session?.lose(closedError('The client'));
+    this.#stop();
+  }
+
+  #failAll(error: WeirError): void {
+    this.#outbox.failAll(error);
+    this.#watches.failAll(error);
+    this.#awaited?.reject(error);
+    this.#awaited = undefined;
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#isReady = false;
+    this.#socket.stop();
+  }
+
+  // The connection.
+
+  #connect(): void {
+    this.#timer ??= setInterval(() => this.#tick(), Math.min(tickMsMax, this.#options.ttlMs / 10));
+    this.#socket.connect();
+  }
+
+  #isNeeded(): boolean {
+    return (
+      !this.#outbox.isEmpty || this.#watches.size > 0 || this.#session !== undefined || this.#awaited !== undefined
+    );
+  }
+
+  /** On a new connection: the session first, as that makes the older connection harmless (guarantee S5). */
+  #opened(): void {
+    this.#silence.reset();
+    this.#problem = undefined;
+    const session = this.#session;
+    if (!session) {
+      this.#ready();
+      return;
+    }
+    const attach = { op: 'session', attach: session.handle, ...(this.#zxid > 0 && { zxid: this.#zxid }) };
+    this.#control(attach, ({ ok, error }, sentAt) => {
+      if (error) {
+        this.#attachFailed(errorOfProblem(error));
+        return;
+      }
+      session.renewed(sentAt);
+      this.#renewedAt = sentAt;
+      this.#outbox.attached(session, (ok as { lastSeq: number }).lastSeq);
+      this.#ready();
+    });
+  }
+
+  #attachFailed(error: WeirError): void {
+    if (error.code === 'SESSION_EXPIRED') {
+      this.#loseSession(error);
+      if (!this.#endedBy) this.#ready();
+      return;
+    }
+    if (!error.retryable) this.#failAll(error);
+    this.#socket.drop(error.message);
+  }
+
+  #ready(): void {
+    this.#isReady = true;
+    this.#socket.succeeded();
+    this.#watches.connected();
+    if (this.#awaited) this.#createSession();
+    this.#flush();
+  }
+
+  #disconnected(code: number, reason: string): void {
+    this.#isReady = false;
+    this.#isCreatingSession = false;
+    this.#controls.clear();
+    this.#outbox.disconnected();
+    this.#session?.suspended();
+    if (isFatalClose(code)) this.#failAll(this.#problem ?? refusedSocket(code, reason));
+  }
+
+  #later(work: () => void, attempt: number): void {
+    const workAndFlush = () => {
+      work();
+      this.#flush();
+    };
+    setTimeout(() => !this.#endedBy && workAndFlush(), backoffMs(this.#settings, attempt));
+  }
+
+  // Requests and responses.
+
+  #flushSoon(): void {
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    queueMicrotask(() => {
+      this.#isFlushDue = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (!this.#isReady) {
+      if (!this.#outbox.isEmpty) this.#connect();
+      return;
+    }
+    for (;;) {
+      const frame = this.#outbox.nextFrame(this.#session);
+      if (frame === undefined) return;
+      if (frame === 'session') {
+        this.#createSession();
+        return;
+      }
+      this.#socket.send(frame);
+    }
+  }
+
+  #control(
+    request: { op: string; [field: string]: unknown },
+    done: (response: SocketResponse, sentAt: number) => void,
+  ): void {
+    this.#lastId += 1;
+    const sentAt = now();
+    this.#controls.set(this.#lastId, (response) => done(response, sentAt));
+    this.#socket.send(JSON.stringify({ id: this.#lastId, ...request }));
+  }
+
+  #received(text: string): void {
+    for (const frame of [JSON.parse(text)].flat() as (SocketResponse | SocketEvent)[]) {
+      if ('type' in frame) this.#event(frame as SocketEvent);
+      else this.#answered(frame as SocketResponse);
+      if (!this.#socket.isOpen) return;
+    }
+    this.#flushSoon();
+  }
+
+  #answered(response: SocketResponse): void {
+    const { id = -1, zxid = 0, error } = response;
+    this.#zxid = Math.max(this.#zxid, zxid);
+    const control = this.#controls.get(id);
+    if (control) {
+      this.#controls.delete(id);
+      control(response);
+      return;
+    }
+    if (this.#watches.answered(response)) return;
+    if (error?.code === 'SESSION_MOVED') {
+      // Another connection has attached the session, perhaps an older one of this client that was slow.
+      this.#socket.drop(error.detail);
+      return;
+    }
+    const again = this.#outbox.answered(response);
+    if (again) this.#later(() => this.#outbox.again(again), 1);
+    if (error?.code === 'SESSION_EXPIRED' && this.#session) this.#loseSession(errorOfProblem(error));
+    if (this.#outbox.mustCloseGap) this.#closeGapLater();
+    else if (!error) this.#gaps = 0;
+  }
+
+  #closeGapLater(): void {
+    if (this.#isGapDue) return;
+    this.#isGapDue = true;
+    this.#gaps += 1;
+    this.#later(() => {
+      this.#isGapDue = false;
+      // A connection that was made anew meanwhile has closed it.
+      if (!this.#session || !this.#outbox.mustCloseGap) return;
+      this.#outbox.closeGap(this.#session, now() - this.#settings.retryForMs);
+    }, this.#gaps);
+  }
+
+  #event(event: SocketEvent): void {
+    switch (event.type) {
+      case 'events':
+        this.#zxid = Math.max(this.#zxid, event.zxid);
+        this.#watches.events(Number(event.watch), event.zxid, event.events);
+        break;
+      case 'bookmark':
+        this.#zxid = Math.max(this.#zxid, event.zxid);
+        this.#watches.bookmark(event.zxid);
+        break;
+      case 'sessionExpired':
+        if (event.id === this.#session?.id) this.#loseSession(sessionEnded(event.id));
+        break;
+      case 'error': {
+        const failure = errorOfProblem(event);
+        if (event.watch === undefined) this.#problem = failure;
+        else this.#watches.ended(Number(event.watch), failure);
+      }
+    }
+  }
+
+  #createSession(): void {
+    if (this.#session || this.#isCreatingSession) return;
+    if (!this.#isReady) {
+      this.#connect();
+      return;
+    }
+    this.#isCreatingSession = true;
+    this.#control({ op: 'session', ttl: this.#options.ttlMs }, ({ ok, error }, sentAt) => {
+      this.#isCreatingSession = false;
+      if (!error) {
+        const granted = ok as { id: string; session: string; ttlMs: number };
+        this.#session = new SessionState(granted, sentAt, this.#settings.onEvent);
+        this.#renewedAt = sentAt;
+        this.#awaited?.resolve(this.#session);
+        this.#awaited = undefined;
+        return;
+      }
+      const failure = errorOfProblem(error);
+      if (failure.retryable) this.#later(() => this.#isNeeded() && this.#createSession(), 2);
+      else this.#failAll(failure);
+    });
+  }
+
+  #loseSession(error: WeirError): void {
+    const session = this.#session;
+    this.#session = undefined;
+    this.#outbox.sessionLost(error);
+    if (!this.#options.renewsSession) {
+      this.#endedBy = error;
+      this.#failAll(error);
+      this.#stop();
+    }
+    session?.lose(error);
+  }
+
+  /** What is due by time: renewals, a question to a silent connection, and the end of patience. */
+  #tick(): void {
+    const time = now();
+    this.#outbox.expire(time - this.#settings.retryForMs, () =>
+      noResponse(this.#settings.retryForMs, this.#socket.url),
+    );
+    if (!this.#isReady) {
+      // Nothing is asked for: a timer must not keep a program from ending.
+      if (!this.#isNeeded() && !this.#socket.isBusy) this.#timer = void clearInterval(this.#timer);
+      return;
+    }
+    const { receivedAt } = this.#socket;
+    if (this.#silence.isDead(receivedAt, time)) this.#socket.drop(`silent for ${Math.round(time - receivedAt)} ms`);
+    else if (this.#session) this.#renewIfDue(this.#session, time);
+    else if (this.#isNeeded() && this.#silence.isToBeAsked(receivedAt, time)) this.#control({ op: 'ping' }, () => {});
+  }
+
+  #renewIfDue(session: SessionState, time: number): void {
+    if (time - this.#renewedAt < session.ttlMs / 3) return;
+    this.#renewedAt = time;
+    this.#silence.asked(this.#socket.receivedAt, time);
+    this.#control({ op: 'session', renew: true }, ({ error }, sentAt) => {
+      if (!error) session.renewed(sentAt);
+      else if (error.code === 'SESSION_EXPIRED') this.#loseSession(errorOfProblem(error));
+      else if (error.code === 'SESSION_MOVED') this.#socket.drop(error.detail);
+    });
+  }
+}

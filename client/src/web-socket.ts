@@ -1,0 +1,80 @@
+// Opens a WebSocket with what the platform has: the global class of browsers and Node.js 22, or the package ws on Node.js 20.
+import type { Settings, WebSocketLike } from './options.ts';
+
+export interface SocketHandlers {
+  opened(): void;
+  received(frame: string): void;
+  /** Once, also if it was never opened. */
+  closed(code: number, reason: string): void;
+}
+
+export interface OpenSocket {
+  send(text: string): void;
+  /** Closes it; `closed` is not called any more. */
+  close(code?: number): void;
+}
+
+type SocketClass = new (url: string, protocols: string[]) => WebSocketLike;
+
+/** There is nothing that could open a WebSocket. */
+export class NoWebSocket extends Error {}
+
+/** @throws NoWebSocket */
+async function openerOf(settings: Settings): Promise<NonNullable<Settings['webSocket']>> {
+  const { webSocket } = settings;
+  if (webSocket) return webSocket;
+  if (webSocket === null) throw new NoWebSocket('The option webSocket is null.');
+  let found = (globalThis as { WebSocket?: SocketClass }).WebSocket;
+  if (!found) {
+    // A name that bundlers do not follow: only Node.js 20 needs the package.
+    const name = 'ws';
+    const module = (await import(/* @vite-ignore */ name).catch(() => undefined)) as
+      | { WebSocket: SocketClass }
+      | undefined;
+    found = module?.WebSocket;
+  }
+  if (!found) throw new NoWebSocket('Node.js 20 has no WebSocket, and the package ws is not installed.');
+  const Found = found;
+  return (url, protocols) => new Found(url, protocols);
+}
+
+/** Opens a socket at `path` of a broker. @throws NoWebSocket, and what the token function throws */
+export async function openSocket(
+  settings: Settings,
+  url: string,
+  path: string,
+  handlers: SocketHandlers,
+  protocol?: string,
+): Promise<OpenSocket> {
+  const open = await openerOf(settings);
+  const token = await settings.token();
+  const protocols = [
+    ...(protocol === undefined ? [] : [protocol]),
+    ...(token === undefined ? [] : [`weir.bearer.${token}`]),
+  ];
+  // A server names one of the protocols that it was offered, and never that with the token.
+  if (token !== undefined && protocol === undefined) protocols.unshift('weir.v1');
+  const socket = await open(`${url.replace(/^http/, 'ws')}${path}`, protocols);
+  let isEnded = false;
+  const end = (code: number, reason: string) => {
+    if (isEnded) return;
+    isEnded = true;
+    handlers.closed(code, reason);
+  };
+  socket.onopen = () => !isEnded && handlers.opened();
+  socket.onmessage = (event: { data: unknown }) => {
+    if (!isEnded) handlers.received(String(event.data));
+  };
+  // It says nothing useful, and `close` follows.
+  socket.onerror = () => {};
+  socket.onclose = (event: { code: number; reason: string }) => end(event.code, event.reason);
+  return {
+    send: (text) => {
+      if (!isEnded) socket.send(text);
+    },
+    close: (code = 1000) => {
+      isEnded = true;
+      socket.close(code);
+    },
+  };
+}

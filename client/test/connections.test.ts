@@ -1,0 +1,185 @@
+// What a client makes of lost connections, lost responses and lost sessions.
+import t from 'tap';
+import { startFaultyNetwork } from '../../test/helpers/faulty-network.ts';
+import { eventually, http, startTestServer } from '../../test/helpers/server.ts';
+import { startClient } from './client.ts';
+
+const server = await startTestServer(t);
+
+t.test('writes whose responses were lost take effect once, in order', async (t) => {
+  const network = await startFaultyNetwork(t, server.url);
+  const { tree, heard } = startClient(t, network.url);
+  await tree.create('/lost');
+  for (let round = 0; round < 5; round += 1) {
+    const all = Array.from({ length: 300 }, () => tree.createSequential('/lost/n-'));
+    // Some have their responses, some are on their way, some wait for room.
+    await Promise.race(all);
+    network.cut();
+    await Promise.all(all);
+  }
+  t.ok(heard.filter(({ type }) => type === 'disconnected').length >= 5);
+  const { names } = await tree.children('/lost');
+  t.equal(names.length, 1500, 'none twice, none missing');
+  t.equal(names.at(-1), 'n-0000001499');
+});
+
+t.test('over HTTP as well', async (t) => {
+  const network = await startFaultyNetwork(t, server.url);
+  const { tree } = startClient(t, network.url, { webSocket: null });
+  await tree.create('/lost-http');
+  for (let round = 0; round < 3; round += 1) {
+    network.loseReplyTo('POST /v1/nodes/lost-http');
+    await tree.createSequential('/lost-http/n-');
+  }
+  t.equal(network.repliesLost, 3);
+  t.equal((await tree.children('/lost-http')).names.length, 3);
+});
+
+t.test('watches and sessions go on through another broker', async (t) => {
+  const two = await startTestServer(t, {}, server.target);
+  const network = await startFaultyNetwork(t, server.url);
+  const weir = startClient(t, network.url);
+  await weir.tree.create('/both');
+  const watch = weir.watch('/both', { mode: 'recursive' });
+  await watch.started;
+  await weir.tree.create('/both/mine', '', { mode: 'ephemeral' });
+  t.match(await watch.next(), { value: { events: [{ path: '/both/mine' }] } });
+  network.redirect(two.url);
+  await http(`${server.url}/v1/nodes/both/a`, 'PUT', '');
+  await http(`${server.url}/v1/nodes/both/b`, 'PUT', '');
+  t.match(await watch.next(), { value: { events: [{ path: '/both/a' }] } });
+  t.match(await watch.next(), { value: { events: [{ path: '/both/b' }] } });
+  t.ok(await weir.tree.exists('/both/mine'));
+  t.same(
+    weir.heard.flatMap((event) => (event.type === 'session' ? event.state : [])),
+    ['connected', 'suspended', 'connected'],
+  );
+  await watch.return();
+});
+
+t.test('of several brokers the next is used when one does not respond', async (t) => {
+  const urls = ['http://127.0.0.1:9', server.url];
+  const [socket, plain] = [startClient(t, urls), startClient(t, urls, { webSocket: null })];
+  t.equal(await socket.tree.exists('/'), true);
+  t.equal(await plain.tree.exists('/'), true);
+});
+
+t.test('where no WebSocket opens, HTTP is used for everything', async (t) => {
+  const refuse = () => ({
+    onopen: null,
+    onmessage: null,
+    onclose: null,
+    onerror: null,
+    send: () => {},
+    close: () => {},
+  });
+  const weir = startClient(t, server.url, {
+    webSocket: () => {
+      const socket = refuse();
+      setImmediate(() => (socket.onclose as unknown as (event: object) => void)({ code: 1006, reason: '' }));
+      return socket;
+    },
+  });
+  const watch = weir.watch('/fallback');
+  await weir.tree.create('/fallback', '', { mode: 'ephemeral' });
+  t.match(await watch.next(), { value: { events: [{ type: 'created' }] } });
+  t.match(
+    weir.heard.find(({ type }) => type === 'fallback'),
+    { reason: /HTTP works/ },
+  );
+  await watch.return();
+});
+
+t.test(
+  'the signal of a session is aborted before the session can have ended, and renewed when it is found alive',
+  async (t) => {
+    const network = await startFaultyNetwork(t, server.url);
+    const weir = startClient(t, network.url, { sessionTtl: '3s' });
+    const session = await weir.ownSession();
+    const { signal } = session;
+    network.stall();
+    await eventually(() => signal.aborted, 'it is aborted');
+    t.ok(performance.now() < session.deadline, 'before the deadline');
+    t.not(session.state, 'lost');
+    t.match(signal.reason, { code: 'SESSION_EXPIRED' });
+    network.resume();
+    network.cut();
+    await eventually(() => session.state !== 'suspended', 'it is in contact again');
+    if (session.state === 'connected') t.notOk(session.signal.aborted);
+  },
+);
+
+t.test('a session that has ended is lost, and what only it could do fails', async (t) => {
+  const weir = startClient(t, server.url, { sessionTtl: '2s' });
+  const session = await weir.session({ ttl: '2s' });
+  const states: string[] = [];
+  session.onState((state) => states.push(state));
+  await session.tree.create('/of-session', '', { mode: 'ephemeral' });
+  await http(`${server.url}/v1/sessions/${session.id}?force=true`, 'DELETE');
+  await eventually(() => session.state === 'lost', 'it is lost');
+  t.ok(session.signal.aborted);
+  t.same(states, ['lost']);
+  await t.rejects(session.tree.create('/of-session'), { code: 'SESSION_EXPIRED' });
+  const own = await weir.ownSession();
+  await http(`${server.url}/v1/sessions/${own.id}?force=true`, 'DELETE');
+  await eventually(() => own.state === 'lost', 'that of the client as well');
+  await weir.tree.create('/of-next', '', { mode: 'ephemeral' });
+  t.not((await weir.ownSession()).id, own.id, 'but it gets another');
+});
+
+t.test(
+  'an operation that no server responds to fails in time, and says whether it may have taken effect',
+  async (t) => {
+    const network = await startFaultyNetwork(t, server.url);
+    const { tree } = startClient(t, network.url, { retry: { for: '1500ms', minDelay: 10, maxDelay: 100 } });
+    await tree.createSequential('/known-');
+    network.block();
+    const write = tree.createSequential('/unknown-');
+    await t.rejects(write, { code: 'UNREACHABLE', retryable: true, maybeDone: true });
+    const unsent = startClient(t, 'http://127.0.0.1:9', { retry: { for: '300ms', minDelay: 10 } });
+    await t.rejects(unsent.tree.create('/never'), { code: 'UNREACHABLE', maybeDone: false });
+  },
+);
+
+t.test('a caller that gives up does not hold up those behind it', async (t) => {
+  const network = await startFaultyNetwork(t, server.url);
+  const { tree } = startClient(t, network.url);
+  await tree.create('/given-up');
+  const controller = new AbortController();
+  network.delay(50);
+  const first = tree.create('/given-up/a', '', { signal: controller.signal });
+  const second = tree.create('/given-up/b');
+  setTimeout(() => {
+    controller.abort(new Error('enough'));
+    network.cut();
+  });
+  await t.rejects(first, { message: 'enough' });
+  t.ok(await second);
+});
+
+t.test('a token is sent with each request and each socket', async (t) => {
+  const asked: string[] = [];
+  const weir = startClient(t, server.url, {
+    token: async () => {
+      asked.push('token');
+      return 'weir_token';
+    },
+    fetch: (input, init) => {
+      t.match(init?.headers, { authorization: 'Bearer weir_token' });
+      return fetch(input, init);
+    },
+    webSocket: null,
+  });
+  await weir.tree.exists('/');
+  t.same(asked, ['token']);
+  const protocols: string[][] = [];
+  const other = startClient(t, server.url, {
+    token: 'weir_token',
+    webSocket: async (url, offered) => {
+      protocols.push(offered);
+      return new (await import('ws')).WebSocket(url, offered) as never;
+    },
+  });
+  await other.tree.exists('/');
+  t.same(protocols, [['weir.v1', 'weir.bearer.weir_token']]);
+});
