@@ -1,30 +1,25 @@
 // Runs the main use on a real log, end to end: `npm run demo [-- FILE]`. Starts a server with a private Redis and produces every
 // line of the file, keyed by client address. Two members of a group count the status codes while a watcher prints the changes in
 // the tree. Half way, one member is killed with SIGKILL. At the end the totals are compared with a plain count.
-import { type ChildProcess, fork, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { WebSocket } from 'ws';
-import { keepSecret, memberHeader } from '../testbed/member-secrets.ts';
-import { untilServing } from '../testbed/server-start.ts';
+import { Weir } from '@weirkeeper/client';
+import { startPrivateServer } from '@weirkeeper/client/testing';
 
 const topic = 'access';
 const group = 'stats';
 const partitions = 3;
-const recordsPerRequest = 500;
-const requestsInFlight = 4;
 const sessionTimeoutMs = 2000;
-/** Calls per file: small responses, so that even a short file takes many of them. */
-const pollsPerFile = 100;
+/** Batches per file: small ones, so that even a short file takes many of them. */
+const batchesPerFile = 100;
 const waitMsMax = 60_000;
 
 /** What a member reports to the parent after counting a batch and before committing it, so that nothing counted is unknown. */
 interface Counted {
-  member: string;
   partition: number;
-  offset: number;
   line: number;
   status: string;
 }
@@ -32,20 +27,8 @@ interface Counted {
 const here = fileURLToPath(import.meta.url);
 const repository = join(here, '..', '..', '..');
 
-const call = async (url: string, method = 'GET', body?: unknown) => {
-  const response = await fetch(url, {
-    method,
-    headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...memberHeader(url, body) },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
-  const result = text === '' ? undefined : JSON.parse(text);
-  keepSecret(url, result);
-  return result;
-};
-
 const statusOf = (line: string): string => / (\d{3}) (?:\d+|-)(?: |$)/.exec(line)?.[1] ?? 'none';
+const perSecond = (count: number, ms: number) => Math.round((count * 1000) / ms).toLocaleString('en');
 
 function logFile(): string {
   const candidates = [
@@ -58,93 +41,45 @@ function logFile(): string {
   return found;
 }
 
-/** Starts the server as a user would, on a free port and with a private Redis. */
-async function startServer(dataDir: string): Promise<{ url: string; process: ChildProcess }> {
-  const server = spawn(process.execPath, [join(here, '..', '..', 'src', 'main.js')], {
-    env: { ...process.env, WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let url: unknown;
-  await untilServing(server, (entry) => {
-    if (entry.msg === 'Weirkeeper serves') url = entry.url;
-    return url !== undefined;
-  });
-  return { url: String(url), process: server };
-}
-
 /** Prints the events of the group in the tree, except for offset commits: there is one for every batch. */
-async function watchGroup(url: string, sinceMs: number): Promise<WebSocket> {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`);
-  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
-  const watching = new Promise((resolve) => {
-    socket.on('message', (data) => {
-      const frame = JSON.parse(data.toString());
-      if (frame.type === 'watching') resolve(undefined);
-      if (frame.type !== 'events') return;
-      for (const { type, path, data: written } of frame.events) {
-        const owner = path.includes('/owners/') && written ? ` = ${written}` : '';
-        console.log(
-          `  +${((performance.now() - sinceMs) / 1000).toFixed(3)}s zxid ${frame.zxid} ${type} ${path}${owner}`,
-        );
-      }
-    });
-  });
-  socket.send(
-    JSON.stringify({ type: 'watch', id: 'group', path: `/consumers/${group}`, mode: 'recursive', data: true }),
-  );
-  await watching;
-  return socket;
+async function watchGroup(weir: Weir, seconds: () => string): Promise<void> {
+  for await (const { zxid, events } of weir.watch(`/consumers/${group}`, { mode: 'recursive', data: true })) {
+    for (const { type, path, data } of events) {
+      const owner = path.includes('/owners/') && data ? ` = ${data}` : '';
+      console.log(`  ${seconds()} zxid ${zxid} ${type} ${path}${owner}`);
+    }
+  }
 }
 
-async function produceAll(url: string, lines: string[]): Promise<void> {
-  const requests: object[] = [];
-  for (let i = 0; i < lines.length; i += recordsPerRequest) {
-    const records = lines
-      .slice(i, i + recordsPerRequest)
-      .map((line, n) => ({ key: line.split(' ', 1)[0], value: { n: i + n, line } }));
-    requests.push({ records });
+async function produceAll(weir: Weir, lines: string[]): Promise<void> {
+  const producer = weir.producer({ topic, name: 'demo' });
+  const sent: Promise<unknown>[] = [];
+  for (const [n, line] of lines.entries()) {
+    await producer.ready();
+    sent.push(producer.send({ key: line.split(' ', 1)[0]!, value: { n, line } }));
   }
-  // Each sender waits for its response, and all take from one queue. So lines of one client may change their order, which does
-  // not matter for counting.
-  const send = async () => {
-    for (let request = requests.shift(); request; request = requests.shift()) {
-      await call(`${url}/v1/topics/${topic}/records`, 'POST', request);
-    }
-  };
-  await Promise.all(Array.from({ length: requestsInFlight }, send));
+  await Promise.all(sent);
+  await producer.close();
 }
 
 /** A member in its own process. It counts, reports to the parent and commits until it is killed or asked to leave. */
-async function runMember(url: string, memberId: string, recordsPerPoll: number): Promise<void> {
-  const members = `${url}/v1/groups/${group}/members`;
-  const membership = await call(members, 'POST', {
-    memberId,
+async function runMember(url: string, memberId: string, maxBuffered: number): Promise<void> {
+  const weir = new Weir({ url });
+  const consumer = weir.consumer({
+    group,
     topics: [topic],
-    assignor: 'range',
+    memberId,
     reset: 'earliest',
     sessionTimeout: sessionTimeoutMs,
+    maxBuffered,
   });
-  process.send!('joined');
-  let memberEpoch: number = membership.memberEpoch;
-  let leaving = false;
-  process.on('message', () => {
-    leaving = true;
-  });
-  while (!leaving) {
-    const polled = await call(`${members}/${memberId}/records?wait=500ms&maxRecords=${recordsPerPoll}`);
-    memberEpoch = polled.memberEpoch;
-    if (polled.records.length === 0) continue;
-    const counted: Counted[] = [];
-    const next = new Map<number, number>();
-    for (const { partition, offset, value } of polled.records) {
-      counted.push({ member: memberId, partition, offset, line: value.n, status: statusOf(value.line) });
-      next.set(partition, offset + 1);
-    }
-    await new Promise((resolve) => process.send!(counted, resolve));
-    const offsets = [...next].map(([partition, offset]) => ({ topic, partition, offset }));
-    await call(`${url}/v1/groups/${group}/offsets`, 'POST', { memberId, memberEpoch, offsets });
+  consumer.on('assigned', () => process.send!('joined'));
+  process.on('message', () => void consumer.close());
+  for await (const { partition, records } of consumer) {
+    const lines = records.map(({ value }) => value as { n: number; line: string });
+    process.send!(lines.map(({ n, line }): Counted => ({ partition, line: n, status: statusOf(line) })));
   }
-  await call(`${members}/${memberId}`, 'DELETE');
+  await weir.close();
   process.disconnect();
 }
 
@@ -153,18 +88,18 @@ async function main(): Promise<boolean> {
   const lines = readFileSync(file, 'utf8')
     .split('\n')
     .filter((line) => line !== '');
-  const dataDir = mkdtempSync(join(tmpdir(), 'weir-demo-'));
-  const server = await startServer(dataDir);
+  await using server = await startPrivateServer({ main: join(here, '..', '..', 'src', 'main.js') });
+  await using weir = new Weir({ url: server.url });
   const children: ChildProcess[] = [];
   const startedMs = performance.now();
+  const seconds = () => `+${((performance.now() - startedMs) / 1000).toFixed(3)}s`;
   try {
-    const { url } = server;
-    console.log(`server at ${url}; ${lines.length} lines of ${file}`);
-    await call(`${url}/v1/topics`, 'POST', { name: topic, partitions });
-    const watcher = await watchGroup(url, startedMs);
+    console.log(`server at ${server.url}; ${lines.length} lines of ${file}`);
+    await weir.admin.topics.create({ name: topic, partitions });
+    watchGroup(weir, seconds).catch(() => {});
 
     const produceMs = performance.now();
-    await produceAll(url, lines);
+    await produceAll(weir, lines);
     const producedInMs = performance.now() - produceMs;
     console.log(
       `produced ${lines.length} records in ${producedInMs.toFixed(0)} ms: ${perSecond(lines.length, producedInMs)} records/s`,
@@ -175,50 +110,44 @@ async function main(): Promise<boolean> {
     const statuses = new Array<string>(lines.length);
     const countedBy = new Map<string, number>();
     let killedMs: number | undefined;
-    const victimPartitions = new Set<number>();
     let handedOverMs: number | undefined;
     const victim = 'member-b';
-    let kill = () => {};
-
+    const victimPartitions = new Set<number>();
     const startMember = (memberId: string): ChildProcess => {
-      const child = fork(here, ['--member', url, memberId, String(Math.ceil(lines.length / pollsPerFile))]);
+      const child = fork(here, ['--member', server.url, memberId, String(Math.ceil(lines.length / batchesPerFile))]);
       children.push(child);
       child.on('message', (message) => {
         if (message === 'joined') return;
-        for (const { partition, line, status, member } of message as Counted[]) {
+        for (const { partition, line, status } of message as Counted[]) {
           times[line]! += 1;
           statuses[line] = status;
-          countedBy.set(member, (countedBy.get(member) ?? 0) + 1);
-          if (member === victim) victimPartitions.add(partition);
-          else if (killedMs !== undefined && handedOverMs === undefined && victimPartitions.has(partition)) {
-            handedOverMs = performance.now() - killedMs;
-          }
+          countedBy.set(memberId, (countedBy.get(memberId) ?? 0) + 1);
+          if (memberId === victim) victimPartitions.add(partition);
+          else if (killedMs !== undefined && victimPartitions.has(partition))
+            handedOverMs ??= performance.now() - killedMs;
         }
-        const done = times.filter((n) => n > 0).length;
-        if (killedMs === undefined && (countedBy.get(victim) ?? 0) > 0 && done >= lines.length / 2) kill();
+        const isHalfDone = times.filter((n) => n > 0).length >= lines.length / 2;
+        if (killedMs !== undefined || memberId !== victim || !isHalfDone) return;
+        killedMs = performance.now();
+        child.kill('SIGKILL');
+        console.log(`  ${seconds()} ${victim} is killed (kill -9)`);
       });
       return child;
     };
 
     const consumeMs = performance.now();
     const survivor = startMember('member-a');
-    const doomed = startMember(victim);
-    kill = () => {
-      killedMs = performance.now();
-      doomed.kill('SIGKILL');
-      console.log(`  +${((killedMs - startedMs) / 1000).toFixed(3)}s ${victim} is killed (kill -9)`);
-    };
-
-    await joined(survivor);
-    await eventually('the lag is 0', async () => {
-      const { partitions: all } = await call(`${url}/v1/groups/${group}`);
-      const lag = all.reduce((sum: number, { lag }: { lag: number | null }) => sum + (lag ?? 1), 0);
-      return all.length === partitions && lag === 0;
-    });
+    startMember(victim);
+    await once(survivor, 'message');
+    const deadline = performance.now() + waitMsMax;
+    for (let lag = 1; lag > 0; await new Promise((resolve) => setTimeout(resolve, 50))) {
+      const { partitions: all } = await weir.admin.groups.describe(group);
+      lag = all.length < partitions ? 1 : all.reduce((sum, each) => sum + (each.lag ?? 1), 0);
+      if (performance.now() > deadline) throw new Error(`Not within ${waitMsMax} ms: the lag is 0`);
+    }
     const consumedInMs = performance.now() - consumeMs;
     survivor.send('leave');
-    await new Promise((resolve) => survivor.once('exit', resolve));
-    watcher.close();
+    await once(survivor, 'exit');
 
     const expected = tally(lines.map(statusOf));
     const counted = tally(statuses.filter((status) => status !== undefined));
@@ -240,19 +169,7 @@ async function main(): Promise<boolean> {
     return right;
   } finally {
     for (const child of children) child.kill('SIGKILL');
-    server.process.kill('SIGTERM');
-    await new Promise((resolve) => server.process.once('exit', resolve));
-    rmSync(dataDir, { recursive: true, force: true });
   }
-}
-
-/** Resolves when the member has joined the group. */
-function joined(member: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    member.on('message', (message) => {
-      if (message === 'joined') resolve();
-    });
-  });
 }
 
 function tally(statuses: string[]): string {
@@ -264,18 +181,6 @@ function tally(statuses: string[]): string {
     .join(', ');
 }
 
-function perSecond(count: number, ms: number): string {
-  return Math.round((count * 1000) / ms).toLocaleString('en');
-}
-
-async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + waitMsMax;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`Not within ${waitMsMax} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-const [, , role, url, memberId, recordsPerPoll] = process.argv;
-if (role === '--member') await runMember(url!, memberId!, Number(recordsPerPoll));
+const [, , role, url, memberId, maxBuffered] = process.argv;
+if (role === '--member') await runMember(url!, memberId!, Number(maxBuffered));
 else process.exitCode = (await main()) ? 0 : 1;

@@ -1,6 +1,5 @@
 // The link that a client uses: a pipelined socket, or HTTP once it is clear that no socket opens.
 import type { Http } from './http.ts';
-import { HttpLink } from './http-link.ts';
 import type {
   Link,
   LinkOptions,
@@ -21,14 +20,16 @@ export class Channel implements Link {
   readonly #watches = new Map<WatchSink, LinkWatch>();
 
   constructor(http: Http, settings: Settings, options: LinkOptions) {
-    const fallBack = ({ entries, watches, session }: Refused) => {
+    const fallBack = async ({ entries, watches, session }: Refused) => {
+      // Few clients need it, so it is loaded only then.
+      const { HttpLink } = await import('./http-link.ts');
       const link = new HttpLink(http, settings, options);
       this.#link = link;
       for (const { request, resolve, reject } of entries) link.request(request).then(resolve, reject);
       for (const { spec, sink } of watches) this.#watches.set(sink, link.watch(spec, sink));
       if (session) link.session().then(session.resolve, session.reject);
     };
-    this.#link = new SocketLink(http, settings, options, fallBack);
+    this.#link = new SocketLink(http, settings, options, (refused) => void fallBack(refused));
   }
 
   request<T>(request: LinkRequest, options?: RequestOptions): Promise<LinkResult<T>> {

@@ -52,6 +52,7 @@ export class CoreClient implements AsyncDisposable {
       http: this.#http,
       settings: this.#settings,
       channel: this.#channel,
+      closed: this.#closed.signal,
       openChannel: (options) => this.#add(new Channel(this.#http, this.#settings, options)),
       add: (part) => this.#add(part),
       remove: (part) => void this.#parts.delete(part),
@@ -68,6 +69,8 @@ export class CoreClient implements AsyncDisposable {
 export interface ClientInternals {
   http: Http;
   settings: Settings;
+  /** Aborted when the client is closed. */
+  closed: AbortSignal;
   /** The link that all parts share. */
   channel: Link;
   /** A link of its own, for a session of its own; to be removed when it is closed. */

@@ -1,8 +1,20 @@
 // The client: everything but the recipes.
+import { Admin } from './admin.ts';
+import type { Consumer, ConsumerOptions } from './consumer.ts';
+import { consumerOf, producerOf, tailOf } from './log-client.ts';
 import type { WeirOptions } from './options.ts';
+import type { Producer, ProducerOptions } from './producer.ts';
+import type { TailOptions, TailRecord } from './tail.ts';
 import { TreeClient } from './tree-client.ts';
 
+export type * from './admin.ts';
+export type * from './consumer.ts';
+export type { Producer, ProducerOptions } from './producer.ts';
+export type { Appended } from './producer-lane.ts';
+export type { RecordInput } from './record-input.ts';
+export type { TailOptions, TailRecord } from './tail.ts';
 export * from './tree-client.ts';
+export type { LogRecord, TopicPartitions } from './wire.ts';
 
 export class Weir extends TreeClient {
   /** A client with the URL and token of the environment: `WEIR_URL` (several with commas between them) and `WEIR_TOKEN`. */
@@ -10,5 +22,25 @@ export class Weir extends TreeClient {
     const { process } = globalThis as { process?: { env: { [name: string]: string | undefined } } };
     const { WEIR_URL: url = 'http://localhost:7070', WEIR_TOKEN: token } = process?.env ?? {};
     return new Weir({ url, ...(token !== undefined && { token }), ...options });
+  }
+
+  /** Appends records. With a `name`, each exactly once. */
+  producer(options?: ProducerOptions): Producer {
+    return producerOf(this.internals, options);
+  }
+
+  /** Reads topics as a member of a group. */
+  consumer(options: ConsumerOptions): Consumer {
+    return consumerOf(this.internals, options);
+  }
+
+  /** Reads a topic without an end, and without a group. */
+  tail(topic: string, options?: TailOptions): AsyncGenerator<TailRecord, void, undefined> {
+    return tailOf(this.internals, topic, options);
+  }
+
+  /** Administration: topics, groups, partitions, elections, access. */
+  get admin(): Admin {
+    return new Admin(this.internals.http);
   }
 }

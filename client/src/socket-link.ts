@@ -10,7 +10,6 @@ import {
   type WeirError,
 } from './errors.ts';
 import type { Http } from './http.ts';
-import { sendByHttp } from './http-requests.ts';
 import {
   isTreeWrite,
   type Link,
@@ -105,6 +104,7 @@ export class SocketLink implements Link {
     // Too large for a frame: it goes by itself, and is not in order with what is not awaited.
     if (text.length > frameCharsMax && byteLength(text) > frameBytesMax) {
       const session = isTreeWrite(request) ? (await this.session(signal)).handle : undefined;
+      const { sendByHttp } = await import('./http-requests.ts');
       return sendByHttp<T>(this.#http, request, session, signal);
     }
     const { entry, result } = this.#outbox.add(request, text, isTriedOnce);

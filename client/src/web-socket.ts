@@ -27,7 +27,7 @@ async function openerOf(settings: Settings): Promise<NonNullable<Settings['webSo
   let found = (globalThis as { WebSocket?: SocketClass }).WebSocket;
   if (!found) {
     // A name that bundlers do not follow: only Node.js 20 needs the package.
-    const name = 'ws';
+    const name = ['w', 's'].join('');
     const module = (await import(/* @vite-ignore */ name).catch(() => undefined)) as
       | { WebSocket: SocketClass }
       | undefined;

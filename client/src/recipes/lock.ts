@@ -1,0 +1,89 @@
+// Locks: one holder at a time, readers together or one writer, and at most so many.
+import { isWeirError } from '../errors.ts';
+import type { CallOptions } from '../tree.ts';
+import {
+  allChildren,
+  during,
+  type Hold,
+  hold,
+  leavePlace,
+  type On,
+  type Place,
+  placeInTurn,
+  placeLost,
+} from './place.ts';
+
+/** Something that is acquired, held and released. */
+export interface Acquirable {
+  /** Waits for it. */
+  acquire(options?: CallOptions): Promise<Hold>;
+  /** Holds it while `work` runs: `with(async ({ token, signal }) => …)`. Stop when `signal` is aborted. */
+  with<T>(work: (held: Hold) => Promise<T> | T, options?: CallOptions): Promise<T>;
+}
+
+function acquirable(acquire: (signal: AbortSignal | undefined) => Promise<Hold>): Acquirable {
+  return {
+    acquire: ({ signal } = {}) => acquire(signal),
+    with: (work, { signal } = {}) => during(acquire(signal), work),
+  };
+}
+
+/** One holder at a time, in the order in which they came. */
+export function lock(on: On, name: string): Acquirable {
+  return acquirable((signal) =>
+    hold(on, signal, (session) => placeInTurn(session, `/locks/${name}`, 'lock-', undefined, '', signal)),
+  );
+}
+
+/** Readers together, or one writer alone. Who came first goes first. */
+export function rwLock(on: On, name: string): { read: Acquirable; write: Acquirable } {
+  const side = (prefix: string, waitsFor: string) =>
+    acquirable((signal) =>
+      hold(on, signal, (session) => placeInTurn(session, `/rw-locks/${name}`, prefix, undefined, waitsFor, signal)),
+    );
+  return { read: side('read-', 'write-'), write: side('write-', '') };
+}
+
+/** At most `permits` holders at a time; all must name the same number. */
+export function semaphore(on: On, name: string, permits: number): Acquirable {
+  const root = `/semaphores/${name}`;
+  return acquirable((signal) =>
+    hold(on, signal, async (session): Promise<Place> => {
+      const { tree } = session;
+      await tree.create(`${root}/leases`, '', { parents: true }).catch((error: unknown) => {
+        if (!isWeirError(error, 'NODE_EXISTS')) throw error;
+      });
+      // Only the first of the queue takes leases, so their number can only fall while it looks.
+      const place = await placeInTurn(session, `${root}/queue`, 'place-', undefined, '', signal);
+      const watch = session.watch(`${root}/leases`, {
+        mode: 'children',
+        onCompacted: 'resync',
+        ...(signal && { signal }),
+      });
+      try {
+        await watch.started;
+        while ((await allChildren(session, `${root}/leases`)).length >= permits) {
+          if ((await watch.next()).done) signal?.throwIfAborted();
+        }
+        const { results } = await tree
+          .multi()
+          .remove(place.path)
+          .create(`${root}/leases/lease-`, '', { mode: 'ephemeral', sequential: true })
+          .commit();
+        const lease = results[1];
+        if (!lease?.stat) throw placeLost(place.path);
+        return {
+          session,
+          path: lease.path,
+          name: lease.path.slice(lease.path.lastIndexOf('/') + 1),
+          token: lease.stat.czxid,
+        };
+      } catch (error) {
+        await leavePlace(place);
+        throw isWeirError(error, 'NO_NODE') ? placeLost(place.path) : error;
+      } finally {
+        await watch.return();
+      }
+    }),
+  );
+}
