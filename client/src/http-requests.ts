@@ -98,6 +98,8 @@ function httpRequestOf(request: LinkRequest): HttpRequest {
         path: log + queryOf({ acks: acks as string | undefined, offsets: offsets as boolean | undefined }),
         headers,
         body: { records, producer },
+        // The sequence of a named producer tells repeats apart.
+        isRepeatable: producer !== undefined,
       };
     }
     case 'fetch':
