@@ -3,7 +3,6 @@
 import { realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { accessCheckResponse, accessMeResponse } from '../schemas/access.ts';
 import { brokerResponse, clusterResponse } from '../schemas/cluster.ts';
 import { statSchema } from '../schemas/common.ts';
 import { errorCodes, problemSchema } from '../schemas/errors.ts';
@@ -91,8 +90,6 @@ const outputs: Record<string, z.ZodType> = {
   OffsetsReset: resetResponse,
   Cluster: clusterResponse,
   Broker: brokerResponse,
-  AccessOfCaller: accessMeResponse,
-  AccessCheck: accessCheckResponse,
   SocketResponse: responseFrame,
   SocketEvent: eventFrame,
 };

@@ -1,8 +1,6 @@
 // Administration: topics, groups, partitions, elections, and what one may do. Each method is one request over HTTP.
 import { type Http, queryOf } from './http.ts';
 import type {
-  AccessCheck,
-  AccessOfCaller,
   AlterTopic,
   Cluster,
   CommittedOffsets,
@@ -23,6 +21,22 @@ import type {
 export interface Page {
   limit?: number;
   after?: string;
+}
+
+/** What the caller may do; `allow` has the rules. */
+export interface AccessOfCaller {
+  /** null where there is no policy: everybody may do everything. */
+  identity: string | null;
+  admin: boolean;
+  [field: string]: unknown;
+}
+
+/** Whether an identity may do something, and what a rule would have to allow. */
+export interface AccessCheck {
+  identity: string | null;
+  allowed: boolean;
+  missing?: string;
+  [field: string]: unknown;
 }
 
 /** A partition of a topic. */

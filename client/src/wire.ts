@@ -55,39 +55,6 @@ export type ErrorCode =
   | 'NOT_ENOUGH_REPLICAS_AFTER_APPEND'
   | 'STORE_FULL';
 
-export type AccessCheck = {
-  identity: string | null;
-  allowed: boolean;
-  /** What a rule would have to allow. */
-  missing?: string;
-};
-
-export type AccessOfCaller = {
-  /** null where there is no policy, so that everybody may do everything. */
-  identity: string | null;
-  /** The id of the token that the request has sent. */
-  token?: string;
-  /** The subject of the client certificate by which the caller is known, if it has sent no token. */
-  certificate?: string;
-  /** When its credential ends, ms since the epoch. */
-  expires?: number;
-  admin: boolean;
-  /** The rules that apply to the identity, with its name in the place of `$identity`. */
-  allow: {
-    nodes?: { [name: string]: string[] };
-    topics?: { [name: string]: string[] };
-    groups?: { [name: string]: string[] };
-    producers?: { [name: string]: string[] };
-    read?: string[];
-    limits?: { [name: string]: number };
-  }[];
-  /** By name, the limits of the identity and what is used of them. `requests` and `bytes`: what of a second is used. Of rates, `sockets` and `watches` a server with several workers has an equal part in each, and this is that of the one that responds. A limit that is absent does not exist. */
-  limits: { [name: string]: {
-    limit: number;
-    used?: number;
-  } };
-};
-
 export type AlterTopic = {
   /** New number of partitions; it can only grow. */
   partitions?: number;
