@@ -112,7 +112,7 @@ async function main(): Promise<boolean> {
     let killedMs: number | undefined;
     let handedOverMs: number | undefined;
     const victim = 'member-b';
-    const victimPartitions = new Set<number>();
+    const lastReader = new Map<number, string>();
     const startMember = (memberId: string): ChildProcess => {
       const child = fork(here, ['--member', server.url, memberId, String(Math.ceil(lines.length / batchesPerFile))]);
       children.push(child);
@@ -122,9 +122,10 @@ async function main(): Promise<boolean> {
           times[line]! += 1;
           statuses[line] = status;
           countedBy.set(memberId, (countedBy.get(memberId) ?? 0) + 1);
-          if (memberId === victim) victimPartitions.add(partition);
-          else if (killedMs !== undefined && victimPartitions.has(partition))
+          if (killedMs !== undefined && memberId !== victim && lastReader.get(partition) === victim) {
             handedOverMs ??= performance.now() - killedMs;
+          }
+          lastReader.set(partition, memberId);
         }
         const isHalfDone = times.filter((n) => n > 0).length >= lines.length / 2;
         if (killedMs !== undefined || memberId !== victim || !isHalfDone) return;

@@ -38,7 +38,6 @@ export async function startPrivateServer({
       WEIR_PORT: '0',
       WEIR_DATA_DIR: dataDir,
       WEIR_APPENDFSYNC: 'no',
-      WEIR_LOG_FORMAT: 'json',
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
