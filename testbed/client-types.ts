@@ -7,12 +7,12 @@ import { brokerResponse, clusterResponse } from '../schemas/cluster.ts';
 import { statSchema } from '../schemas/common.ts';
 import { errorCodes, problemSchema } from '../schemas/errors.ts';
 import { fencesResponse } from '../schemas/fences.ts';
+import { groupsResponse } from '../schemas/group-list.ts';
 import { groupClientFrame, groupServerFrame } from '../schemas/group-stream.ts';
 import {
   commitResponse,
   groupOffsetsResponse,
   groupResponse,
-  groupsResponse,
   joinBody,
   resetBody,
   resetResponse,

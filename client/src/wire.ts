@@ -365,6 +365,12 @@ export type Groups = {
     /** stable: every member has the partitions of its target assignment. */
     state: 'empty' | 'assigning' | 'reconciling' | 'stable';
     members: number;
+    /** Topics that members subscribe to, or in which the group has committed offsets, at most 100. With `view=summary`, as are the following. */
+    topics?: string[];
+    /** Records that the group has yet to read, from what it has committed or where its reset policy begins; null if it is not known, as the Redis server of a partition cannot be reached, or the group is new. As of the last read of all groups, which takes at most 5 % of the time. */
+    lag?: number | null;
+    /** The lag of the partition that has most; null if it is not known, as the Redis server of a partition cannot be reached, or the group is new. */
+    maxLag?: number | null;
   }[];
   /** Pass it as `after` for the next page; absent on the last page. */
   next?: string;
@@ -1012,6 +1018,20 @@ export type Topics = {
     name: string;
     topicId: string;
     partitions: number;
+    /** Records that are kept, those that compaction has removed between others counted, too; null if the Redis server of a partition cannot be reached. With `view=summary`, as are the following. */
+    records?: number | null;
+    /** Bytes of the records; null as `records`. */
+    bytes?: number | null;
+    /** Records that are appended per second, over the last 10 s. */
+    inPerSec?: number;
+    /** Records that are sent to readers per second, over the last 10 s. Of other brokers than the one that responds, those of the 100 topics count of which each sends most. */
+    outPerSec?: number;
+    /** Groups that have committed an offset in the topic, or subscribe to it, the 100 with the largest lag; as of the last read of all groups, which takes at most 5 % of the time. */
+    groups?: {
+      group: string;
+      /** Records that the group has yet to read. */
+      lag: number;
+    }[];
   }[];
   /** Pass it as `after` for the next page; absent on the last page. */
   next?: string;
