@@ -34,8 +34,12 @@ export interface PipelineLimits {
   requestsMax: number;
   operationsMax: number;
   bytesMax: number;
-  /** The bytes of nodes and records that one socket may have requested and not received, as far as they can be known (read-budget.ts). */
+  /**
+   * The bytes of nodes and records that one socket may have requested and not received, and all together, as far as they can be known
+   * (read-budget.ts).
+   */
   readBytesMax: number;
+  readBytesOfAllMax: number;
   /** The bytes of frames in flight on all sockets together. */
   bytesOfAllMax: number;
   /** How many requests of a socket are begun in one turn while others wait. */
@@ -49,6 +53,7 @@ export const defaultPipelineLimits: PipelineLimits = {
   operationsMax: 8192,
   bytesMax: 4 * 1024 * 1024,
   readBytesMax: 4 * 1024 * 1024,
+  readBytesOfAllMax: 8 * 1024 * 1024,
   bytesOfAllMax: 64 * 1024 * 1024,
   requestsPerTurn: 16,
   tailLagMsMax: 2000,

@@ -52,21 +52,20 @@ export class Lanes {
   /** Notes that a request has its result. @returns whether another one may begin now */
   settled(pending: PendingRequest): boolean {
     const { lane } = pending;
-    this.#endRead(pending);
     if (!lane) return false;
     lane.settled(pending);
     if (lane.next) this.#open.add(lane);
     return this.canBegin;
   }
 
-  /** Notes that a request waits for records, so it reads nothing. @returns whether another one may begin now */
-  waits(pending: PendingRequest): boolean {
-    this.#endRead(pending);
+  /** Notes that a request reads no more (ReadBudget.end). @returns whether another one may begin now */
+  endRead(pending: PendingRequest, resultBytes: number | undefined): boolean {
+    if (this.#reads.end(pending, resultBytes)) this.reopen();
     return this.canBegin;
   }
 
-  #endRead(pending: PendingRequest): void {
-    if (!this.#reads.end(pending)) return;
+  /** To be called when there is room for reads again. */
+  reopen(): void {
     for (const lane of this.#waiting) this.#open.add(lane);
     this.#waiting.clear();
   }

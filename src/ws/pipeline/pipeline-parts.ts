@@ -9,6 +9,7 @@ import type { BookmarkTimer, WatchLimit } from '../socket-watches.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { CommittingMember, LogRequests } from './log-requests.ts';
 import type { PipelineMetrics } from './pipeline-metrics.ts';
+import type { SharedReads } from './read-budget.ts';
 import type { SessionBroker } from './socket-session.ts';
 import type { TreeRequests } from './tree-requests.ts';
 
@@ -49,5 +50,7 @@ export interface PipelineParts {
   limits: PipelineLimits;
   /** Counts the bytes of frames in flight on all sockets. */
   frameBytes: SharedLimit;
+  /** Counts what all sockets read at once. */
+  reads: SharedReads;
   metrics: PipelineMetrics;
 }

@@ -14,6 +14,7 @@ import { type LogBroker, LogRequests } from './log-requests.ts';
 import { PipelineMetrics } from './pipeline-metrics.ts';
 import type { PipelineParts, WorkPermits } from './pipeline-parts.ts';
 import { PipelinedSocket } from './pipelined-socket.ts';
+import { SharedReads } from './read-budget.ts';
 import type { SessionBroker } from './socket-session.ts';
 import { TreeRequests } from './tree-requests.ts';
 
@@ -46,6 +47,7 @@ export const pipelinedSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     limits,
     bookmarks,
     frameBytes,
+    reads: new SharedReads(limits.readBytesOfAllMax),
     dispatcher: new Dispatcher(limits.requestsPerTurn),
     tree: new TreeRequests(broker.store.namespace, broker.localNodes),
     logs: new LogRequests(broker),

@@ -34,6 +34,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   readonly #watches: PipelinedWatches;
   readonly #inFlight: InFlight;
   readonly #writer: ResponseWriter;
+  readonly #reads: ReadBudget;
   readonly #lanes: Lanes;
   readonly #intake: FrameIntake;
   #newestZxid = 0;
@@ -48,7 +49,11 @@ export class PipelinedSocket implements TreeSender, LogSender {
     this.#parts = parts;
     this.#access = request;
     this.#inFlight = new InFlight(limits, request.clientKey, frameBytes);
-    this.#lanes = new Lanes(new ReadBudget(limits.readBytesMax));
+    this.#reads = new ReadBudget(limits.readBytesMax, parts.reads, () => {
+      this.#lanes.reopen();
+      parts.dispatcher.hasRequests(this);
+    });
+    this.#lanes = new Lanes(this.#reads);
     parts.metrics.add(this);
     bookmarks.add(this);
     this.#socket = sockets.acceptMessages(ws, request, {
@@ -289,11 +294,10 @@ export class PipelinedSocket implements TreeSender, LogSender {
 
   waits(pending: PendingRequest): void {
     this.#release(pending);
-    if (this.#lanes.waits(pending)) this.#parts.dispatcher.hasRequests(this);
   }
 
   #settle(pending: PendingRequest, response: string | Buffer, zxid = 0, outcome: 'ok' | 'refused' | 'failed'): void {
-    this.#release(pending);
+    this.#release(pending, response.length);
     if (this.#isDead || pending.response !== undefined) return;
     const { metrics, dispatcher } = this.#parts;
     pending.response = response;
@@ -305,8 +309,10 @@ export class PipelinedSocket implements TreeSender, LogSender {
     if (this.#lanes.settled(pending)) dispatcher.hasRequests(this);
   }
 
-  #release(pending: PendingRequest): void {
+  /** A request needs its permit and its part of the read budget no more. */
+  #release(pending: PendingRequest, resultBytes?: number): void {
     const { onSettled } = pending;
+    if (this.#lanes.endRead(pending, resultBytes)) this.#parts.dispatcher.hasRequests(this);
     pending.onSettled = undefined;
     onSettled?.();
   }
@@ -380,6 +386,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     bookmarks.remove(this);
     metrics.remove(this);
     this.#inFlight.close();
+    this.#reads.close();
     // The socket may be closed before these exist.
     this.#intake?.stop();
     this.#writer?.close();

@@ -1,6 +1,6 @@
-// Bounds the bytes of nodes and records that one pipelined socket has requested and not received (guarantee S6): replies that are too
-// large together would reach the time limit of the store. How large a read is shows only its result. So each counts as much as the large
-// ones of late.
+// Bounds the bytes of nodes and records that pipelined sockets have requested and not received (guarantee S6), each of them and all
+// together: replies that are too large together would reach the time limit of the store. How large a read is shows only its result. So
+// each counts as much as the large ones of late.
 import type { PendingRequest } from './pending-request.ts';
 
 type ReadOp = 'get' | 'fetch';
@@ -11,35 +11,93 @@ const leastBytes = 1024;
 /** What is left of the expected size after a smaller result: one large read among small ones is soon forgotten. */
 const decay = 7 / 8;
 
-export class ReadBudget {
+/** What all sockets read at once. */
+export class SharedReads {
   readonly #bytesMax: number;
-  readonly #expected: Record<ReadOp, number> = { get: firstBytes, fetch: firstBytes };
   #bytes = 0;
+  readonly #waiting = new Set<() => void>();
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
   }
 
+  /** Whether one more read has room; one may always begin. If not, `wake` is called when there is more room. */
+  hasRoom(bytes: number, wake: () => void): boolean {
+    if (this.#bytes === 0 || this.#bytes + bytes <= this.#bytesMax) return true;
+    this.#waiting.add(wake);
+    return false;
+  }
+
+  add(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  release(bytes: number): void {
+    this.#bytes -= bytes;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
+  }
+
+  forget(wake: () => void): void {
+    this.#waiting.delete(wake);
+  }
+}
+
+/** What one socket reads at once. */
+export class ReadBudget {
+  readonly #bytesMax: number;
+  readonly #shared: SharedReads;
+  readonly #wake: () => void;
+  readonly #expected: Record<ReadOp, number> = { get: firstBytes, fetch: firstBytes };
+  #bytes = 0;
+  #isClosed = false;
+
+  /** @param wake called when a read may begin that had no room among those of all sockets */
+  constructor(bytesMax: number, shared: SharedReads, wake: () => void) {
+    this.#bytesMax = bytesMax;
+    this.#shared = shared;
+    this.#wake = wake;
+  }
+
   /** Whether a request may begin: it reads nothing that counts, or there is room for it. One read may always begin. */
   mayBegin(pending: PendingRequest): boolean {
-    return this.#bytes === 0 || this.#bytes + this.#sizeOf(pending) <= this.#bytesMax;
+    const bytes = this.#sizeOf(pending);
+    if (bytes === 0) return true;
+    if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;
+    return this.#shared.hasRoom(bytes, this.#wake);
   }
 
   begin(pending: PendingRequest): void {
-    pending.expectedBytes = this.#sizeOf(pending);
-    this.#bytes += pending.expectedBytes;
+    const bytes = this.#sizeOf(pending);
+    pending.expectedBytes = bytes;
+    this.#bytes += bytes;
+    this.#shared.add(bytes);
   }
 
-  /** A request reads no more: it has its result, or waits for records. @returns whether there is more room now */
-  end(pending: PendingRequest): boolean {
-    const { op, response, expectedBytes } = pending;
-    if (expectedBytes === 0) return false;
-    this.#bytes -= expectedBytes;
+  /**
+   * A request reads no more.
+   * @param resultBytes the size of its result; undefined if it waits for records, or failed
+   * @returns whether there is more room now
+   */
+  end(pending: PendingRequest, resultBytes: number | undefined): boolean {
+    const { op, expectedBytes } = pending;
+    if (expectedBytes === 0 || this.#isClosed) return false;
     pending.expectedBytes = 0;
-    if (isRead(op) && response !== undefined) {
-      this.#expected[op] = Math.max(response.length, this.#expected[op] * decay, leastBytes);
+    this.#bytes -= expectedBytes;
+    if (isRead(op) && resultBytes !== undefined) {
+      this.#expected[op] = Math.max(resultBytes, this.#expected[op] * decay, leastBytes);
     }
+    this.#shared.release(expectedBytes);
     return true;
+  }
+
+  /** Gives back everything, as the socket is closed. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#shared.forget(this.#wake);
+    this.#shared.release(this.#bytes);
   }
 
   #sizeOf({ request }: PendingRequest): number {

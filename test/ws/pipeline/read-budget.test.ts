@@ -2,7 +2,7 @@ import t from 'tap';
 import { defaultPipelineLimits } from '../../../src/ws/limits.ts';
 import { Lanes } from '../../../src/ws/pipeline/lanes.ts';
 import { type PendingRequest, readRequest } from '../../../src/ws/pipeline/pending-request.ts';
-import { ReadBudget } from '../../../src/ws/pipeline/read-budget.ts';
+import { ReadBudget, SharedReads } from '../../../src/ws/pipeline/read-budget.ts';
 import { openPipeline } from '../../helpers/pipeline.ts';
 import { http, startTestServer } from '../../helpers/server.ts';
 
@@ -11,8 +11,13 @@ const request = (fields: Record<string, unknown>) =>
 const get = () => request({ op: 'get', path: '/n' });
 
 /** Lanes with many requests, which are begun as far as they may. */
-function lanesWith(bytesMax: number, pending: () => PendingRequest) {
-  const lanes = new Lanes(new ReadBudget(bytesMax));
+function lanesWith(
+  bytesMax: number,
+  pending: () => PendingRequest,
+  shared = new SharedReads(Number.POSITIVE_INFINITY),
+) {
+  const reads = new ReadBudget(bytesMax, shared, () => lanes.reopen());
+  const lanes = new Lanes(reads);
   for (let i = 0; i < 256; i += 1) lanes.add(pending());
   const begun: PendingRequest[] = [];
   const begin = () => {
@@ -23,11 +28,12 @@ function lanesWith(bytesMax: number, pending: () => PendingRequest) {
   /** Gives the oldest one its result. */
   const settle = (bytes: number) => {
     const oldest = begun.shift()!;
-    oldest.response = 'x'.repeat(bytes);
+    oldest.response = '';
+    lanes.endRead(oldest, bytes);
     lanes.settled(oldest);
     oldest.lane!.remove(1);
   };
-  return { lanes, begun, begin, settle };
+  return { lanes, reads, begun, begin, settle };
 }
 
 t.test('reads in flight are bounded by what the last ones brought', async (t) => {
@@ -59,7 +65,7 @@ t.test('requests that read no data are not held back, nor a lane behind one that
   fetches.begin();
   t.equal(fetches.begun.length, 1);
   t.equal(fetches.begin(), 0);
-  t.ok(fetches.lanes.waits(fetches.begun[0]!), 'another one may begin');
+  t.ok(fetches.lanes.endRead(fetches.begun[0]!, undefined), 'another one may begin');
   fetches.begin();
   t.equal(fetches.begun.length, 2);
   t.match(fetches.begun[1]!.expectedBytes, 128 * 1024);
@@ -67,6 +73,29 @@ t.test('requests that read no data are not held back, nor a lane behind one that
     request({ op: 'fetch', topic: 'a', partition: partition++, maxBytes: 1024 }),
   );
   t.equal(small.begin(), 256, 'a fetch counts as its maxBytes at most');
+});
+
+t.test(
+  'all sockets together are bounded, wait for each other, and give back what they have when they close',
+  async (t) => {
+    const shared = new SharedReads(1024 * 1024);
+    const [one, two] = [lanesWith(1024 * 1024, get, shared), lanesWith(1024 * 1024, get, shared)];
+    t.equal(one.begin(), 8);
+    t.equal(two.begin(), 0);
+    one.settle(100_000);
+    t.equal(two.begin(), 1, 'it has the room that became free');
+    t.equal(one.begin(), 0);
+    one.reads.close();
+    t.equal(two.begin(), 7);
+    t.ok(two.begun.every(({ expectedBytes }) => expectedBytes === 128 * 1024));
+  },
+);
+
+t.test('a request that reads no data is not held back by a read that is larger than the budget', async (t) => {
+  const requests = [request({ op: 'fetch', topic: 'a', partition: 0 }), request({ op: 'exists', path: '/n' })];
+  const lanes = new Lanes(new ReadBudget(1, new SharedReads(1), () => undefined));
+  for (const each of requests) lanes.add(each);
+  t.equal(lanes.begin(10).length, 2);
 });
 
 t.test('a full window of large nodes is read in order, within the budget', async (t) => {
