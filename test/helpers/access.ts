@@ -37,3 +37,37 @@ export async function writePolicy(t: Test, identities: readonly string[], rules:
   await change(rules);
   return { file, tokens, as: (identity) => ({ authorization: `Bearer ${tokens[identity]?.token}` }), change, write };
 }
+
+/** Bodies with which the operations that decide by their body come so far. */
+export const decidingBodies: Record<string, unknown> = {
+  multi: { ops: [{ op: 'create', path: '/x' }] },
+  'topics.create': { name: 'x', partitions: 1 },
+  'producers.register': { name: 'x' },
+};
+
+/** Operations that any identity may call, as they are about the caller alone, or leave out what it may not see. */
+export const forAnyIdentity = new Set([
+  // It is refused where the query is about another identity.
+  'access.check',
+  'access.me',
+  'brokers.get',
+  'brokers.list',
+  'cluster.get',
+  'events.list',
+  'resources.list',
+  'groups.list',
+  'producers.list',
+  'sessions.create',
+  'sessions.end',
+  'sessions.endSelf',
+  'sessions.get',
+  'sessions.getSelf',
+  'sessions.list',
+  'sessions.renew',
+  'sessions.renewSelf',
+  'topics.list',
+  // They are refused when they ask for something.
+  'socket',
+  'watch.socket',
+]);
+export const openOperations = new Set(['health.live', 'health.ready', 'root.get']);

@@ -1,7 +1,7 @@
 // Access control over HTTP: every route for callers without a token, without rights, and with all rights; then what each verb opens.
 import t from 'tap';
 import { defaultAdmissionLimits } from '../../src/http/limits.ts';
-import { writePolicy } from '../helpers/access.ts';
+import { decidingBodies, forAnyIdentity, openOperations, writePolicy } from '../helpers/access.ts';
 import { openEventStream } from '../helpers/event-stream.ts';
 import { eventually, http, metric, startTestServer } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
@@ -29,42 +29,6 @@ async function start(t: Parameters<typeof startTestServer>[0], text = rules) {
   return { server, policy, anonymous: as(), admin: as('admin'), billing: as('billing'), nobody: as('nobody'), as };
 }
 
-/** Bodies with which the operations that decide by their body come so far. */
-const bodies: Record<string, unknown> = {
-  multi: { ops: [{ op: 'create', path: '/x' }] },
-  'topics.create': { name: 'x', partitions: 1 },
-  'producers.register': { name: 'x' },
-};
-
-/** Operations that any identity may call, as they are about the caller alone, or leave out what it may not see. */
-const forAnyIdentity = new Set([
-  // It is refused where the query is about another identity.
-  'access.check',
-  'access.me',
-  'brokers.get',
-  'brokers.list',
-  'cluster.get',
-  'events.list',
-  'resources.list',
-  'groups.list',
-  'producers.list',
-  'sessions.create',
-  'sessions.end',
-  'sessions.endSelf',
-  'sessions.get',
-  'sessions.getSelf',
-  'sessions.list',
-  'sessions.renew',
-  'sessions.renewSelf',
-  // Each of its requests is checked.
-  'socket',
-  'topics.list',
-  // They are refused when they ask for something.
-  'socket',
-  'watch.socket',
-]);
-const open = new Set(['health.live', 'health.ready', 'root.get']);
-
 t.test('every route refuses callers without a token and without rights, and lets an admin in', async (t) => {
   const { anonymous, admin, nobody } = await start(t);
   const { body: document } = await admin('GET', '/openapi.json');
@@ -78,9 +42,9 @@ t.test('every route refuses callers without a token and without rights, and lets
   );
   t.ok(operations.length > 40, `${operations.length} operations`);
   for (const { operationId, method, path } of operations) {
-    const body = bodies[operationId];
+    const body = decidingBodies[operationId];
     const bare = await anonymous(method, path, body);
-    if (open.has(operationId)) {
+    if (openOperations.has(operationId)) {
       t.not(bare.status, 401, operationId);
       continue;
     }

@@ -67,7 +67,8 @@ t.test('lock: no update is lost, although each process reads and then writes', a
 t.test('lock: when the holder is killed, the next in the queue gets the lock with a higher token', async (t) => {
   const recipes = recipesFor(t, server.url);
   const show = 'echo $FENCE_TOKEN $LOCK_NODE; ';
-  const ttlMs = shortTtlMs;
+  // Long enough for a machine that starts two scripts for seconds.
+  const ttlMs = 3 * shortTtlMs;
   const first = recipes.start('lock.sh', ['killed', 'bash', '-c', `${show} exec sleep 60`], { ttlMs });
   await eventually(() => first.lines.length === 1, 'the first holds the lock');
   const second = recipes.start('lock.sh', ['killed', 'bash', '-c', show], { ttlMs });

@@ -120,7 +120,7 @@ const opensAndWorks = async (t: Test, layout: number) => {
   });
 
   await t.test('repeats are recognized: by Idempotency-Key, and of the named producer', async (t) => {
-    const node = await http(`${url}/v1/nodes/kinds/once`, 'PUT', 'written once', {
+    const node = await http(`${url}/v1/nodes/kinds/once`, 'PUT', 'answered once', {
       'idempotency-key': 'fixture-node',
     });
     t.equal(node.headers.get('idempotency-replayed'), 'true');

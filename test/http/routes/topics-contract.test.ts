@@ -8,7 +8,7 @@ const contract = await contractOf(server.url);
 const json = { 'content-type': 'application/json' };
 const ndjson = { 'content-type': 'application/x-ndjson' };
 
-t.test('topics response as documented', async (t) => {
+t.test('the responses of topics are as documented', async (t) => {
   await contract.call(t, 'POST', '/v1/topics', { name: 'c', partitions: 2 }, { 'idempotency-key': 'contract' });
   await contract.call(t, 'GET', '/v1/topics');
   await contract.call(t, 'GET', '/v1/topics?limit=1');
@@ -39,9 +39,10 @@ t.test('topics response as documented', async (t) => {
     await contract.call(t, 'GET', `/v1/topics/c/offsets?at=${at}`);
   }
   await contract.call(t, 'DELETE', '/v1/topics/c/partitions/0/records?before=1');
+  await contract.call(t, 'GET', '/v1/producers');
 });
 
-t.test('failures of topics response as documented', async (t) => {
+t.test('failures of topics are responses as documented', async (t) => {
   const failures: [status: number, method: string, target: string, body?: unknown, headers?: Record<string, string>][] =
     [
       [409, 'POST', '/v1/topics', { name: 'c' }],
