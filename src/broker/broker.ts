@@ -15,6 +15,8 @@ import { GroupDirectory } from './groups/group-directory.ts';
 import { GroupFigures } from './groups/group-figures.ts';
 import { GroupMetrics } from './groups/group-metrics.ts';
 import { GroupStateManager } from './groups/group-state-manager.ts';
+import { ConsumerInstances } from './groups/instances/consumer-instances.ts';
+import { InstanceReader } from './groups/instances/instance-reader.ts';
 import { GroupOffsets } from './groups/offsets/group-offsets.ts';
 import { createOffsetRetention } from './groups/offsets/offset-retention.ts';
 import { GroupStreams } from './groups/stream/group-stream.ts';
@@ -93,6 +95,8 @@ export class Broker {
   readonly groupFigures: GroupFigures;
   readonly topicDirectory: TopicDirectory;
   readonly groupStreams: GroupStreams;
+  readonly consumerInstances: ConsumerInstances;
+  readonly instanceReader: InstanceReader;
   /** What requests depend on, and the broker's periodic tasks. */
   readonly #parts: Lifecycle;
   /** The broker's place in the cluster: it is taken after everything has started, and given up first. */
@@ -195,6 +199,17 @@ export class Broker {
     this.groupOffsets = new GroupOffsets(store, states, this.topics, this.logReader, this.metrics);
     this.groupFigures = new GroupFigures(store, states, this.logFigures, log);
     this.groupDirectory = new GroupDirectory(store, states, this.topics, this.groupFigures);
+    this.consumerInstances = new ConsumerInstances(store, this.groups, config.kafkaRestIdleTimeoutMs);
+    this.instanceReader = new InstanceReader({
+      instances: this.consumerInstances,
+      states,
+      consumer: this.groupConsumer,
+      offsets: this.groupOffsets,
+      reader: memberReader,
+      logReader: this.logReader,
+      topics: this.topics,
+      logs: store.logs,
+    });
     this.groupStreams = new GroupStreams({
       coordinator: this.groups,
       states,

@@ -72,6 +72,8 @@ export interface Config extends SecurityConfig {
   autoCreateTopics: boolean;
   /** Whether the Kafka REST dialect is served at the root. */
   kafkaRest: boolean;
+  /** How long a consumer instance of the Kafka REST dialect lives without a call. */
+  kafkaRestIdleTimeoutMs: number;
   /** Memory limit of the private Redis; absent: half of the machine's memory. */
   redisMaxmemoryBytes?: number;
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -329,7 +331,14 @@ export const options: OptionTable<Config> = {
     variable: 'WEIR_KAFKA_REST',
     schema: oneOf(['true', 'false']).transform((text) => text === 'true'),
     default: 'true',
-    meaning: 'Whether the Kafka REST dialect (v2) is served at /topics and /brokers: true or false.',
+    meaning: 'Whether the Kafka REST dialect (v2) is served at /topics, /consumers and /brokers: true or false.',
+  },
+  kafkaRestIdleTimeoutMs: {
+    variable: 'WEIR_KAFKA_REST_IDLE_TIMEOUT',
+    schema: duration(500),
+    default: '5m',
+    placeholder: 'duration',
+    meaning: 'How long a consumer instance of the Kafka REST dialect lives without a call, at most 30m.',
   },
   redisMaxmemoryBytes: {
     variable: 'WEIR_REDIS_MAXMEMORY',

@@ -34,7 +34,9 @@ export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   const { body, method, query } = request;
   // A body that is not parsed yet holds records as JSON, or is the value of one record.
   const bytesPerUnit = isJson(request) ? jsonBytesPerUnit : rawBytesPerUnit;
-  const { limit, maxBytes, recursive, stats, view } = (query ?? {}) as Record<string, unknown>;
+  const asked = (query ?? {}) as Record<string, unknown>;
+  // The Kafka REST dialect has another name for it.
+  const { limit, maxBytes = asked.max_bytes, recursive, stats, view } = asked;
   const { readsRecords, itemsOf } = request.routeOptions.config;
   let weight = 1 + bodyBytes / bytesPerUnit + operationsIn(body) / operationsPerUnit;
   weight +=

@@ -21,6 +21,8 @@ declare module 'fastify' {
     timeLimit?: 'read' | 'write' | 'consume' | 'none';
     /** If-Match and If-None-Match are conditions of the operation. Other writes refuse them. */
     takesConditions?: boolean;
+    /** Every request of the route may wait for records, whatever its query says. */
+    isLongPoll?: boolean;
     /** The route may be called under any Host. */
     takesAnyHost?: boolean;
     /** The route outside /v1 cannot be served before the store can be used. */
@@ -59,7 +61,7 @@ export function mayBeReserved(route: RouteKind): boolean {
 }
 
 export function isWait({ method, query, body, routeOptions }: FastifyRequest): boolean {
-  if (routeOptions.config?.admission === 'stream') return true;
+  if (routeOptions.config?.admission === 'stream' || routeOptions.config?.isLongPoll) return true;
   const asked = query as { wait?: unknown };
   if (method === 'GET') return asked.wait !== undefined && asked.wait !== '0';
   // A consume call by POST may say it in its body.

@@ -37,6 +37,7 @@ export const testConfig: Config = {
   maxPartitions: 20_000,
   autoCreateTopics: false,
   kafkaRest: true,
+  kafkaRestIdleTimeoutMs: 300_000,
   insecure: false,
   corsOrigins: [],
   allowedHosts: [],

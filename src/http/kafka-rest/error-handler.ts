@@ -7,7 +7,7 @@ import { kafkaType } from './media-types.ts';
 
 /** The error handler of the dialect's routes. */
 export function sendKafkaRestError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) {
-  if (error instanceof KafkaRestError) return send(reply, error.status, error.status, error.message);
+  if (error instanceof KafkaRestError) return send(reply, error.status, error.errorCode, error.message);
   const failure = failureOf(error, request, reply);
   setFailureHeaders(reply, failure);
   const [status, code] = statusAndCode(failure);

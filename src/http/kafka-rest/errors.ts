@@ -2,13 +2,20 @@
 import type { ErrorCode } from '../../../schemas/errors.ts';
 import type { ServiceError } from '../../core/service-error.ts';
 
-/** An error that has no counterpart in the error catalogue: its code is the status. */
-export class KafkaRestError extends Error {
-  readonly status: 406 | 422;
+/** The codes that routes throw themselves, with the HTTP status of each. */
+const statuses = { 406: 406, 422: 422, 40001: 422, 40601: 406, 40902: 409 } as const;
 
-  constructor(status: 406 | 422, message: string) {
+/** An error that has no counterpart in the error catalogue, or another code here. */
+export class KafkaRestError extends Error {
+  readonly errorCode: keyof typeof statuses;
+
+  constructor(errorCode: keyof typeof statuses, message: string) {
     super(message);
-    this.status = status;
+    this.errorCode = errorCode;
+  }
+
+  get status(): number {
+    return statuses[this.errorCode];
   }
 }
 
@@ -22,6 +29,12 @@ const codes: Partial<Record<ErrorCode, number>> = {
   FORBIDDEN: 40301,
   UNKNOWN_TOPIC: 40403,
   UNKNOWN_PARTITION: 40402,
+  UNKNOWN_GROUP: 40403,
+  UNKNOWN_MEMBER: 40403,
+  GROUP_NOT_EMPTY: 40903,
+  STALE_MEMBER_EPOCH: 40903,
+  FENCED_MEMBER_EPOCH: 40903,
+  MEMBER_SUPERSEDED: 40903,
   TOO_MANY_REQUESTS: 42901,
   INTERNAL: nonRetriable,
   STORE_UNAVAILABLE: retriable,

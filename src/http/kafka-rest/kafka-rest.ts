@@ -1,7 +1,8 @@
-// The Kafka REST dialect (v2) at the root: /topics and /brokers, as the REST proxies of Kafka serve them (docs/kafka-rest.md).
+// The Kafka REST dialect (v2) at the root: /topics, /consumers and /brokers, as the REST proxies of Kafka serve them (docs/kafka-rest.md).
 // Its routes are not in the OpenAPI document of the service, whose errors are all problems.
 import type { FastifyPluginAsync } from 'fastify';
 import type { Broker } from '../../broker/broker.ts';
+import { kafkaRestConsumerRoutes } from './consumers.ts';
 import { sendKafkaRestError } from './error-handler.ts';
 import { kafkaRestMetadataRoutes } from './metadata.ts';
 import { kafkaRestProduceRoutes } from './produce.ts';
@@ -16,4 +17,5 @@ export const kafkaRestRoutes: FastifyPluginAsync<{ broker: Broker }> = async (ap
   });
   await app.register(kafkaRestMetadataRoutes, { broker });
   await app.register(kafkaRestProduceRoutes, { broker });
+  await app.register(kafkaRestConsumerRoutes, { broker });
 };

@@ -6,13 +6,12 @@ import { ServiceError } from '../../core/service-error.ts';
 import { jsonType } from '../media-types.ts';
 import { KafkaRestError } from './errors.ts';
 
-/** The type of metadata, and of every response. */
+/** The type of metadata, of the calls on consumer instances, and of every response but records. */
 export const kafkaType = 'application/vnd.kafka.v2+json';
 
 /** How keys and values are written: as JSON, or as bytes in base64. */
 export type RecordFormat = 'json' | 'binary';
 
-const responseTypes = [kafkaType, 'application/vnd.kafka+json', jsonType];
 const schemaFormats = ['avro', 'jsonschema', 'protobuf'];
 
 function typeOf(format: RecordFormat): string {
@@ -38,10 +37,27 @@ export function producedFormat({ bodyType }: FastifyRequest): RecordFormat {
   throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', `${given}; ${choice}.`);
 }
 
-/** The type of a response, by Accept. @throws KafkaRestError 406 */
+/** Whether the name of a format is one that needs a schema registry. */
+export function needsSchemas(format: string): boolean {
+  return schemaFormats.includes(format);
+}
+
+/** The type of a response without records, by Accept. @throws KafkaRestError 406 */
 export function responseType(request: FastifyRequest): string {
-  const { accept } = request.headers;
-  const type = accept === undefined ? kafkaType : new Negotiator(request.raw).mediaType([...responseTypes]);
+  return accepted(request, [kafkaType, 'application/vnd.kafka+json', jsonType], 406);
+}
+
+/** The type of records for an instance that has this format. @throws KafkaRestError 40601 if Accept asks for another one */
+export function recordsType(request: FastifyRequest, format: RecordFormat): string {
+  return accepted(request, [typeOf(format), kafkaType, jsonType], 40601);
+}
+
+function accepted(request: FastifyRequest, offers: readonly [string, ...string[]], errorCode: 406 | 40601): string {
+  if (request.headers.accept === undefined) return offers[0];
+  const type = new Negotiator(request.raw).mediaType([...offers]);
   if (type !== undefined) return type;
-  throw new KafkaRestError(406, `Accept: ${accept} names no type of this response: ${responseTypes.join(', ')}.`);
+  throw new KafkaRestError(
+    errorCode,
+    `Accept: ${request.headers.accept} does not name a type that this call responds with: ${offers.join(', ')}.`,
+  );
 }

@@ -305,6 +305,7 @@ export class ConsumeCall {
       assignment: assignmentOf(this.#member),
       partitions: this.#isSuperseded ? [] : this.#nextOffsets(),
       records: this.#isSuperseded ? [] : inOrder(records),
+      ...(this.#isSuperseded && { isSuperseded: true }),
     };
   }
 

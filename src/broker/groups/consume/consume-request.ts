@@ -37,6 +37,8 @@ export interface ConsumeResult {
   /** The next offsets of the partitions in which this call has advanced the position of the member. */
   partitions: NextOffset[];
   records: ConsumedRecords[];
+  /** A newer call of the member has ended this one. */
+  isSuperseded?: true;
 }
 
 export interface NextOffset extends TopicPartition {
