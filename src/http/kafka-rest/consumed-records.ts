@@ -36,6 +36,11 @@ function recordJson(
   { topic, partition, offset }: { topic: string; partition: number; offset: number },
   format: RecordFormat,
 ): string {
+  const simple = format === 'json' ? simpleMembers(text) : undefined;
+  if (simple) {
+    const { timestamp, key, value } = simple;
+    return `{"topic":"${topic}","key":${key},"value":${value},"partition":${partition},"offset":${offset},"timestamp":${timestamp}}`;
+  }
   // What is stored is valid JSON, so no text in it has a control character.
   const scanner = new JsonScanner(text, true);
   const parts = new Map<string, string>();
@@ -56,9 +61,23 @@ function recordJson(
   const headers = parts.get('headers');
   const more = headers === undefined ? '' : `,"headers":${headersJson(headers)}`;
   return (
-    `{"topic":${JSON.stringify(topic)},"key":${key},"value":${value},"partition":${partition},"offset":${offset},` +
+    `{"topic":"${topic}","key":${key},"value":${value},"partition":${partition},"offset":${offset},` +
     `"timestamp":${parts.get('timestamp') ?? 'null'}${more}}`
   );
+}
+
+/** How most records begin: with a key without escapes, or none. */
+const simpleHead = /^\{"timestamp":(\d+),(?:"key":("[^"\\]*"),)?"value":/;
+/** What may be the name of another member behind the value, or only be in the value. */
+const otherName = /"key"|"keyBase64"|"valueBase64"|"headers"|\\u/;
+
+/** The members of a record that has a value and perhaps a key before it, and nothing else; undefined for others, and if that is not sure. */
+function simpleMembers(text: string): { timestamp: string; key: string; value: string } | undefined {
+  const head = simpleHead.exec(text);
+  if (!head) return undefined;
+  const [{ length }, timestamp = '', key = 'null'] = head;
+  const value = text.slice(length, -1);
+  return otherName.test(value) ? undefined : { timestamp, key, value };
 }
 
 /**

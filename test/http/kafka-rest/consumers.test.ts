@@ -215,6 +215,31 @@ t.test('records are read in the format of the instance, with their headers', asy
   t.same(errorOf(await asBytes.get('/records', kafkaJson)), [406, 40601]);
 });
 
+t.test('a value may hold what looks like the rest of a record', async (t) => {
+  const values = ['"key":"x"', { key: 1, headers: [], value: 2 }, '\\u0022}', { a: '}' }, 'plain', 1e21, null];
+  await topicWith('lookalikes', []);
+  const lines = [
+    ...values.map((value) => JSON.stringify({ key: 'k', value })),
+    '{"value":"first","key":"last"}',
+    '{"value":1,"headers":{"h":"a"},"\\u006bey":"escaped"}',
+  ];
+  await http(`${first.url}/v1/topics/lookalikes/records`, 'POST', lines.join('\n'), {
+    'content-type': 'application/x-ndjson',
+  });
+  const instance = await Instance.create('lookalikes', json);
+  await instance.post('/subscription', { topics: ['lookalikes'] });
+  const polled = await instance.poll();
+  t.same(
+    polled.map(({ value }: any) => value),
+    [...values, 'first', 1],
+  );
+  t.same(
+    polled.map(({ key }: any) => key),
+    [...values.map(() => 'k'), 'last', 'escaped'],
+  );
+  t.same(polled.at(-1).headers, [{ key: 'h', value: 'YQ==' }]);
+});
+
 t.test('fetch.min.bytes makes a poll wait for more records', async (t) => {
   await topicWith('least', ['x'.repeat(100)]);
   const instance = await Instance.create('least', { ...json, 'fetch.min.bytes': 150 });
