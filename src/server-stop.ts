@@ -20,7 +20,7 @@ export function drainsOn(signal: string | undefined, { redisUrl }: Config): bool
 }
 
 /**
- * Whether SIGHUP makes the server read its files again. Without such files it stops the server, as when the terminal of a server is
+ * Whether SIGHUP makes the server read its files again, and open its audit log anew. Without such files it stops the server, as when the terminal of a server is
  * closed.
  */
 export function reloadsOnHangup({ accessFile, tlsCert }: Config): boolean {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { AccessControl } from './access/access-control.ts';
+import { AuditLog } from './access/audit-log.ts';
 import { buildApp, type Limits } from './app.ts';
 import { Broker, type BrokerOptions } from './broker/broker.ts';
 import type { Config } from './config/config.ts';
@@ -19,7 +20,7 @@ export interface Server {
   broker: Broker;
   /** URL at which it listens, such as `http://127.0.0.1:7070`. */
   url: string;
-  /** Reads the policy and the TLS files again, as after SIGHUP. What cannot be used changes nothing; the log says why. */
+  /** Reads the policy and the TLS files again and opens the audit log anew, as after SIGHUP. What cannot be used changes nothing; the log says why. */
   reload(): Promise<void>;
   /**
    * Deregisters the broker, ends its requests and stops (guarantee E5).
@@ -68,10 +69,7 @@ export async function startServer(
   limits: Partial<Limits> = {},
   { startStore, loading, signal, place }: StartOptions = {},
 ): Promise<Server> {
-  const access =
-    config.accessFile === undefined
-      ? AccessControl.open(log)
-      : await AccessControl.load(config.accessFile, log, config.workers);
+  const access = await loadAccess(config, log);
   const tls = await loadTls(config, log);
   const store = new Store({ ...config, target, ...(limits.stored && { storedLimits: limits.stored }) }, log);
   const sole = 'sole' in target && target.sole === true;
@@ -91,6 +89,7 @@ export async function startServer(
     await store.close();
     access.close();
     tls?.close();
+    await access.audit?.close();
   };
   const attempt = async (step: () => Promise<void>) => {
     for (const deadline = performance.now() + config.storeWaitMs; ; await sleep(retryMs)) {
@@ -126,13 +125,30 @@ export async function startServer(
     await broker.register(config.advertisedUrl ?? reachableUrl(url), attempt);
     signal?.throwIfAborted();
     if (place?.url !== undefined) await listen();
-    const reload = async () => void (await Promise.all([access.reload(), tls?.reload()]));
+    const reload = async () => {
+      access.audit?.reopen();
+      await Promise.all([access.reload(), tls?.reload()]);
+    };
     return { app, broker, url, reload, close };
   } catch (error) {
     await close();
     throw error;
   } finally {
     signal?.removeEventListener('abort', closeStore);
+  }
+}
+
+/** @throws PolicyError, or Error if the audit log cannot be opened */
+async function loadAccess(config: Config, log: Logger): Promise<AccessControl> {
+  const { accessFile, auditFile, auditWrites, workers } = config;
+  if (accessFile === undefined) return AccessControl.open(log);
+  const audit =
+    auditFile === undefined ? undefined : await AuditLog.open({ file: auditFile, writes: auditWrites }, log);
+  try {
+    return await AccessControl.load(accessFile, log, workers, audit);
+  } catch (error) {
+    await audit?.close();
+    throw error;
   }
 }
 

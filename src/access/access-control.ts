@@ -5,11 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import { Accounts } from './accounts.ts';
+import type { AuditLog, Origin } from './audit-log.ts';
 import { Authenticator, type Caller, type Credentials } from './authenticator.ts';
 import { Policy } from './policy.ts';
 import { PolicyError } from './policy-file.ts';
 import { missingText, openRights } from './rights.ts';
-import type { PublicThing, Resource, Verb } from './verbs.ts';
+import { nounOf, type PublicThing, type Resource, type Verb } from './verbs.ts';
 
 /** How often the file is read again. A watch of the file would miss mounted secrets, which are replaced by links. */
 const checkEveryMs = 1000;
@@ -27,6 +28,8 @@ export const openCaller: Caller = {
 export class AccessControl {
   /** What the identities with limits use at the moment. */
   readonly accounts: Accounts;
+  /** Where decisions are told; undefined if nowhere. */
+  readonly audit: AuditLog | undefined;
   readonly #file: string | undefined;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
@@ -41,8 +44,9 @@ export class AccessControl {
   #loadedAt = 0;
   #version = 0;
 
-  private constructor(file: string | undefined, log: Logger, workers = 1) {
+  private constructor(file: string | undefined, log: Logger, workers = 1, audit?: AuditLog) {
     this.accounts = new Accounts(workers);
+    this.audit = audit;
     this.#file = file;
     this.#log = log;
   }
@@ -54,10 +58,11 @@ export class AccessControl {
 
   /**
    * @param workers how many processes share the limits of identities
+   * @param audit where decisions are told
    * @throws PolicyError if the file cannot be read or is not valid
    */
-  static async load(file: string, log: Logger, workers = 1): Promise<AccessControl> {
-    const control = new AccessControl(file, log, workers);
+  static async load(file: string, log: Logger, workers = 1, audit?: AuditLog): Promise<AccessControl> {
+    const control = new AccessControl(file, log, workers, audit);
     await control.#read();
     control.#timer = setInterval(() => void control.reload(), checkEveryMs).unref();
     return control;
@@ -91,15 +96,19 @@ export class AccessControl {
    * Refuses what the caller may not do.
    * @throws ServiceError FORBIDDEN, which names what is missing; AUTH_REQUIRED for an anonymous client
    */
-  require(caller: Caller, verb: Verb, resource: Resource): void {
-    if (caller.rights.allows(verb, resource)) return;
+  require(caller: Caller, verb: Verb, resource: Resource, origin?: Origin): void {
+    const isAllowed = caller.rights.allows(verb, resource);
+    if (this.audit) this.#record(caller, verb, `${nounOf(resource.kind)} ${resource.name}`, isAllowed, origin);
+    if (isAllowed) return;
     throw this.#denied(caller, verb, (who) => missingText(who, verb, resource));
   }
 
   /** As require(), for a node and everything below it. */
-  requireSubtree(caller: Caller, verb: Verb, path: string): void {
-    if (caller.rights.allowsSubtree(verb, path)) return;
+  requireSubtree(caller: Caller, verb: Verb, path: string, origin?: Origin): void {
     const pattern = path === '/' ? '/**' : `${path}/**`;
+    const isAllowed = caller.rights.allowsSubtree(verb, path);
+    if (this.audit) this.#record(caller, verb, `node ${pattern}`, isAllowed, origin);
+    if (isAllowed) return;
     throw this.#denied(
       caller,
       verb,
@@ -108,21 +117,43 @@ export class AccessControl {
   }
 
   /** As require(), for what only an admin may do. */
-  requireAdmin(caller: Caller): void {
+  requireAdmin(caller: Caller, origin?: Origin): void {
+    if (this.audit) this.#record(caller, 'admin', routeOf(origin), caller.rights.isAdmin, origin);
     if (caller.rights.isAdmin) return;
     throw this.#denied(caller, 'admin', (who) => `${who} needs admin: true`);
   }
 
   /** As require(), for a caller with any identity. */
-  requireIdentity(caller: Caller): void {
+  requireIdentity(caller: Caller, origin?: Origin): void {
     if (!this.isOn || caller.identity !== undefined) return;
+    if (this.audit) this.#record(caller, 'identity', routeOf(origin), false, origin);
     throw this.#denied(caller, 'identity', (who) => `${who} needs an identity`);
   }
 
   /** As require(), for the docs or the metrics. */
-  requireThing(caller: Caller, thing: PublicThing): void {
+  requireThing(caller: Caller, thing: PublicThing, origin?: Origin): void {
     if (caller.rights.reads(thing)) return;
+    if (this.audit) this.#record(caller, 'read', thing, false, origin);
     throw this.#denied(caller, 'read', (who) => `${who} needs read: [${thing}]`);
+  }
+
+  /** Counts and audits a credential that was refused, with why; it must not hold the credential. */
+  noteRefusedCredential(reason: string, origin: Origin): void {
+    for (const listener of this.#deniedListeners) listener('unknown', 'authenticate');
+    const unknown = { identity: undefined, tokenId: undefined, verb: 'authenticate', code: 'AUTH_REQUIRED' };
+    this.audit?.record({ ...unknown, resource: routeOf(origin), reason, origin });
+  }
+
+  /** Audits what a caller does with things of others, if it may as an admin. */
+  noteAdministration(caller: Caller, resource: string, origin: Origin): void {
+    if (this.audit && caller.rights.isAdmin) this.#record(caller, 'admin', resource, true, origin);
+  }
+
+  #record(caller: Caller, verb: string, resource: string, isAllowed: boolean, origin: Origin | undefined): void {
+    const { identity, tokenId, certificate } = caller;
+    const refusal = identity === undefined ? 'AUTH_REQUIRED' : 'FORBIDDEN';
+    const code = isAllowed ? undefined : refusal;
+    this.audit?.record({ identity, tokenId, certificate, verb, resource, code, origin });
   }
 
   /** Calls `listener` for each refusal. @param listener gets the identity, as few values as the policy has, and the verb */
@@ -207,6 +238,11 @@ export class AccessControl {
     this.#loadedAt = Date.now();
     return true;
   }
+}
+
+/** A route by its method and pattern: its URL may hold handles of sessions. */
+function routeOf(origin: Origin | undefined): string {
+  return `${origin?.method} ${origin?.routeOptions.url}`;
 }
 
 async function readPolicyFile(file: string): Promise<string> {

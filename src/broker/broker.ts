@@ -115,6 +115,7 @@ export class Broker {
     this.metrics = options.metrics ?? createMetrics();
     this.access = options.access ?? AccessControl.open(log);
     this.#countAccess();
+    this.#countAudit();
     this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Slow readers whose connection was closed.', [
       'kind',
     ]);
@@ -371,6 +372,19 @@ export class Broker {
       usage('used'),
     );
     metrics.gauges('access_limit', 'The limits of identities that have used them.', labels, usage('limit'));
+  }
+
+  #countAudit(): void {
+    const { metrics } = this;
+    const { audit } = this.access;
+    if (!audit) return;
+    metrics.gauge('audit_lines_total', 'Lines of the audit log, written or waiting.', () => audit.written);
+    metrics.gauge(
+      'audit_lines_dropped_total',
+      'Lines of the audit log that were dropped, as too many waited.',
+      () => audit.dropped,
+    );
+    metrics.gauge('audit_errors_total', 'Failures of writing the audit log.', () => audit.errors);
   }
 
   /** Stops everything that start() started, in the reverse order; the store stays open. */

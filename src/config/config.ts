@@ -184,11 +184,17 @@ function conflicts(config: Config): string[] {
       `WEIR_HOST is ${config.host}, which others can reach, and there is no WEIR_ACCESS_FILE: they could do everything. Write a policy (docs/security.md has one to begin with), listen on 127.0.0.1, or set WEIR_INSECURE=true if only trusted clients reach this address`,
     );
   }
-  return [...problems, ...tlsConflicts(config), ...workerConflicts(config), ...redisConflicts(config)];
+  return [...problems, ...securityConflicts(config), ...workerConflicts(config), ...redisConflicts(config)];
 }
 
-function tlsConflicts({ tlsCert, tlsKey, tlsClientCa }: Config): string[] {
+function securityConflicts({ tlsCert, tlsKey, tlsClientCa, accessFile, auditFile, auditWrites }: Config): string[] {
   const problems: string[] = [];
+  if (auditFile !== undefined && accessFile === undefined) {
+    problems.push(
+      'WEIR_AUDIT_FILE is set, but without WEIR_ACCESS_FILE nobody has an identity, and nothing is refused',
+    );
+  }
+  if (auditWrites && auditFile === undefined) problems.push('WEIR_AUDIT_WRITES is set, but WEIR_AUDIT_FILE is not');
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     problems.push('WEIR_TLS_CERT and WEIR_TLS_KEY must be set together: one of them is missing');
   }

@@ -12,6 +12,10 @@ export interface SecurityConfig {
   accessFile?: string;
   /** Listen beyond the loopback without a policy. */
   insecure: boolean;
+  /** The file of the audit log, or `-` for the standard output; absent: none. */
+  auditFile?: string;
+  /** Audit also writes and deletions that are allowed. */
+  auditWrites: boolean;
   /** PEM files: the certificate of this server with its chain, and its key; absent: plain HTTP. */
   tlsCert?: string;
   tlsKey?: string;
@@ -54,6 +58,19 @@ export const securityOptions: OptionTable<SecurityConfig> = {
     default: 'false',
     meaning:
       'Whether to listen on an address other than the loopback without WEIR_ACCESS_FILE, so that everybody who reaches it may do everything: true or false.',
+  },
+  auditFile: {
+    variable: 'WEIR_AUDIT_FILE',
+    schema: z.string(),
+    placeholder: 'file',
+    meaning:
+      'File to which a line of JSON is appended for each refusal and each act of administration; - = the standard output. It is opened anew after SIGHUP. Default: none.',
+  },
+  auditWrites: {
+    variable: 'WEIR_AUDIT_WRITES',
+    schema: oneOf(['true', 'false']).transform((text) => text === 'true'),
+    default: 'false',
+    meaning: 'Whether the audit log also has the writes and deletions that were allowed: true or false.',
   },
   tlsCert: {
     variable: 'WEIR_TLS_CERT',

@@ -59,6 +59,7 @@ t.test('without settings every option has its documented default', async (t) => 
     kafkaRest: true,
     kafkaRestIdleTimeoutMs: 300_000,
     insecure: false,
+    auditWrites: false,
     corsOrigins: [],
     allowedHosts: [],
     logLevel: 'info',
@@ -98,6 +99,8 @@ t.test('every option is read from its variable', async (t) => {
     WEIR_REDIS_MAXMEMORY: '4GiB',
     WEIR_CORS_ORIGINS: 'https://a.example, http://localhost:3000',
     WEIR_ALLOWED_HOSTS: 'Weir.example, weir-2',
+    WEIR_AUDIT_FILE: '/var/log/weir/audit',
+    WEIR_AUDIT_WRITES: 'true',
     WEIR_TLS_CERT: '/etc/weir/server.pem',
     WEIR_TLS_KEY: '/etc/weir/server.key',
     WEIR_TLS_CLIENT_CA: '/etc/weir/ca.pem',
@@ -138,6 +141,8 @@ t.test('every option is read from its variable', async (t) => {
     kafkaRestIdleTimeoutMs: 90_000,
     accessFile: '/etc/weir/policy.yaml',
     insecure: true,
+    auditFile: '/var/log/weir/audit',
+    auditWrites: true,
     tlsCert: '/etc/weir/server.pem',
     tlsKey: '/etc/weir/server.key',
     tlsClientCa: '/etc/weir/ca.pem',
@@ -158,9 +163,11 @@ t.test('a server that others can reach needs a policy, or the word that it needs
     t.doesNotThrow(() => load({ WEIR_HOST: host }), host);
 });
 
-t.test('a certificate of the server needs its key, and clients can show theirs only by TLS', async (t) => {
+t.test('a certificate needs its key, client certificates need TLS, and an audit log needs a policy', async (t) => {
   t.match(problems({ WEIR_TLS_CERT: 'a.pem' }), [/WEIR_TLS_CERT and WEIR_TLS_KEY must be set together/]);
   t.match(problems({ WEIR_TLS_KEY: 'a.key' }), [/WEIR_TLS_CERT and WEIR_TLS_KEY must be set together/]);
+  t.match(problems({ WEIR_AUDIT_FILE: 'a' }), [/WEIR_AUDIT_FILE is set, but without WEIR_ACCESS_FILE/]);
+  t.match(problems({ WEIR_AUDIT_WRITES: 'true' }), [/WEIR_AUDIT_WRITES is set, but WEIR_AUDIT_FILE is not/]);
   t.match(problems({ WEIR_TLS_CLIENT_CA: 'ca.pem' }), [/WEIR_TLS_CLIENT_CA is set, but without WEIR_TLS_CERT/]);
 });
 

@@ -39,6 +39,7 @@ export const testConfig: Config = {
   kafkaRest: true,
   kafkaRestIdleTimeoutMs: 300_000,
   insecure: false,
+  auditWrites: false,
   corsOrigins: [],
   allowedHosts: [],
   logLevel: 'silent',

@@ -8,7 +8,7 @@ import { actsAs, type Caller, type Credentials } from '../../access/authenticato
 import { nodeToCheck } from '../../access/node-operations.ts';
 import type { Kind, PublicThing, Verb } from '../../access/verbs.ts';
 import { offeredBy } from '../../core/handshake.ts';
-import type { ServiceError } from '../../core/service-error.ts';
+import { hasCode, type ServiceError } from '../../core/service-error.ts';
 import type { ServerTls } from '../../tls/server-tls.ts';
 import { ClientCertificates } from '../client-certificates.ts';
 import { nodePathOf } from '../node-path.ts';
@@ -93,13 +93,13 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   });
   app.decorateRequest('account', undefined);
   app.decorateRequest('require', function require(this: FastifyRequest, verb: Verb, kind: Kind, name: string) {
-    access.require(this.caller, verb, { kind, name });
+    access.require(this.caller, verb, { kind, name }, this);
   });
   app.decorateRequest('may', function may(this: FastifyRequest, verb: Verb, kind: Kind, name: string) {
     return this.caller.rights.allows(verb, { kind, name });
   });
   app.decorateRequest('requireSubtree', function requireSubtree(this: FastifyRequest, verb: Verb, path: string) {
-    access.requireSubtree(this.caller, verb, path);
+    access.requireSubtree(this.caller, verb, path, this);
   });
   /** The version of the policy and of the authorities under which a request was admitted. */
   const versionOf = new WeakMap<FastifyRequest, number>();
@@ -112,9 +112,21 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
     }
     check(access, request, needOf(request));
   };
+  const callerOf = (request: FastifyRequest): Caller | Promise<Caller> => {
+    const refused = (error: unknown): never => {
+      if (hasCode(error, 'AUTH_REQUIRED')) access.noteRefusedCredential((error as Error).message, request);
+      throw error;
+    };
+    try {
+      const caller = access.callerOf(credentialsOf(request, certificates));
+      return caller instanceof Promise ? caller.catch(refused) : caller;
+    } catch (error) {
+      return refused(error);
+    }
+  };
   const admit = async (request: FastifyRequest) => {
     versionOf.set(request, access.version);
-    take(request, await access.callerOf(credentialsOf(request, certificates)));
+    take(request, await callerOf(request));
   };
   app.decorateRequest('recheckAccess', async function recheckAccess(this: FastifyRequest) {
     if (access.isOn && versionOf.get(this) !== access.version) await admit(this);
@@ -162,7 +174,7 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
     if (!access.isOn || request.is404) return done();
     try {
       versionOf.set(request, access.version);
-      const caller = access.callerOf(credentialsOf(request, certificates));
+      const caller = callerOf(request);
       if (caller instanceof Promise) {
         caller.then((found) => take(request, found)).then(() => done(), done);
         return;
@@ -182,25 +194,25 @@ export const accessCheck = fp(installAccess, {
 });
 
 function check(access: AccessControl, request: FastifyRequest, need: AccessNeed): void {
-  const { caller } = request;
-  if (typeof need === 'string') requireGeneral(access, caller, need);
+  if (typeof need === 'string') requireGeneral(access, request, need);
   else requireOnResource(access, request, need);
 }
 
-function requireGeneral(access: AccessControl, caller: Caller, need: Extract<AccessNeed, string>): void {
+function requireGeneral(access: AccessControl, request: FastifyRequest, need: Extract<AccessNeed, string>): void {
+  const { caller } = request;
   switch (need) {
     case 'open':
       break;
     case 'docs':
     case 'metrics':
-      access.requireThing(caller, need);
+      access.requireThing(caller, need, request);
       break;
     case 'identity':
     case 'operation':
-      access.requireIdentity(caller);
+      access.requireIdentity(caller, request);
       break;
     case 'admin':
-      access.requireAdmin(caller);
+      access.requireAdmin(caller, request);
   }
 }
 
@@ -209,12 +221,12 @@ function requireOnResource(access: AccessControl, request: FastifyRequest, need:
   if (need.kind === 'nodes') {
     const isPrefix = request.method === 'POST';
     const node = nodeToCheck(nodePathOf(request.url, need.prefix, isPrefix), isPrefix);
-    if (node === undefined) access.requireIdentity(caller);
-    else access.require(caller, need.verb, { kind: 'nodes', name: node });
+    if (node === undefined) access.requireIdentity(caller, request);
+    else access.require(caller, need.verb, { kind: 'nodes', name: node }, request);
     return;
   }
   const name = (request.params as Record<string, string>)[need.in] ?? '';
-  access.require(caller, need.verb, { kind: need.kind, name });
+  access.require(caller, need.verb, { kind: need.kind, name }, request);
 }
 
 /** What declares nothing is for admins: a route that was forgotten is closed, not open. */

@@ -77,7 +77,7 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
       if (as !== undefined && !identityNamePattern.test(as)) {
         throw new ServiceError('BAD_REQUEST', `as is ${JSON.stringify(as)}, which cannot be the name of an identity.`);
       }
-      if (as !== undefined && as !== caller.identity) access.requireAdmin(caller);
+      if (as !== undefined && as !== caller.identity) access.requireAdmin(caller, request);
       const identity = as ?? caller.identity ?? null;
       const rights = as === undefined ? caller.rights : (access.policy?.rightsOf(as) ?? caller.rights);
       if (rights.allows(verb, resource)) return { identity, allowed: true };

@@ -179,6 +179,7 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
       const { handle } = request.params;
       if (!request.query.force || !isSessionId(handle)) return end(request, reply, parseHandle(handle, request));
       if (!broker.access.isOn) requireLoopback(request);
+      broker.access.noteAdministration(request.caller, `session ${handle}`, request);
       return end(request, reply, { id: handle, secretHash: anySecret, actsAs: request.actsAs });
     },
   );
