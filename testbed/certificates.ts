@@ -36,8 +36,11 @@ export function makeCertificates(folder: string): Certificates {
   return { ca: join(folder, 'ca.pem'), server: join(folder, 'server'), client: join(folder, 'client') };
 }
 
-/** The access rules of the user in docs/operations.md. */
-export const userRules =
-  'on >p@ss:word resetkeys ~{weir}:* ~{weir:* resetchannels &{weir}:appends -@all +@read +@write +@stream +@hash ' +
-  '+@sortedset +@set +@string +@scripting -script +time +info +wait +publish +subscribe +unsubscribe +hello +auth ' +
-  '+select +ping +cluster|slots +cluster|info +command|info -@dangerous +info';
+/** The access rules of the user in docs/operations.md, but for its password. */
+export const userCommands =
+  '+get +set +del +unlink +exists +pexpire +rename +scan +strlen +hget +hset +hsetnx +hdel +hmget +hgetall ' +
+  '+hkeys +hlen +hexists +hstrlen +hincrby +zadd +zrem +zrange +zcard +zcount +zscore +zremrangebyscore ' +
+  '+sadd +srem +scard +smembers +xadd +xlen +xrange +xrevrange +xread +xtrim +publish +subscribe ' +
+  '+unsubscribe +eval +evalsha +auth +hello +select +ping +time +info +wait +cluster|slots +cluster|info ' +
+  '+command|info';
+export const userRules = `on >p@ss:word resetkeys ~{weir}:* ~{weir:* resetchannels &{weir}:appends &{weir}:removals -@all ${userCommands}`;
