@@ -23,9 +23,10 @@ async function main(): Promise<void> {
   }
   // Files of this process and its children are readable by this user only.
   process.umask(0o077);
-  const { config } = invocation;
+  const { config, warnings } = invocation;
   const log = pino({ level: config.logLevel, serializers: { err: errorForLog } });
   log.info({ version: packageVersion(), config: describeConfig(config) }, 'Weirkeeper is starting');
+  for (const warning of warnings) log.warn(warning);
   const store = await openServerStore(config, log);
   // Each is loaded only here: one process needs no workers, and the primary process of workers is no broker.
   if (config.workers > 1) {

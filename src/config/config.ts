@@ -10,12 +10,14 @@ import { distance } from 'fastest-levenshtein';
 import type { Option } from './option.ts';
 import { brokerIdMax, type Config, options } from './options.ts';
 import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
+import { readSecretFile, securityWarnings } from './secret-files.ts';
 
 export type { Config } from './options.ts';
 
 /** What the command line requests: to run the server, or only to print `text`. */
 type Invocation =
-  | { kind: 'run'; config: Config }
+  /** `warnings`: what should be repaired, one sentence each. */
+  | { kind: 'run'; config: Config; warnings: string[] }
   | { kind: 'help' | 'version'; text: string }
   | { kind: 'token'; id: string };
 
@@ -25,6 +27,14 @@ export class ConfigError extends Error {
 }
 
 const entries = Object.entries(options) as [keyof Config, Option<unknown>][];
+
+/** Options that hold a secret: each can be given as a file instead, by its variable and `_FILE`, or its flag and `-file`. */
+const secrets = entries.filter(([, { isSecret }]) => isSecret);
+
+/** The variable that names the file of a secret. */
+function fileVariableOf({ variable }: Pick<Option<unknown>, 'variable'>): string {
+  return `${variable}_FILE`;
+}
 
 /** The flag that makes a token in place of a start. */
 const printToken = 'print-token';
@@ -59,9 +69,11 @@ export function loadConfig(
 
   const problems = [...flags.problems, ...unknownVariables(env)];
   const values: Partial<Record<keyof Config, unknown>> = {};
+  const secretFiles = secrets.flatMap(([, option]) => secretFileOf(option, env, flags.values) ?? []);
   for (const [field, option] of entries) {
     const flag = flags.values.get(flagOf(option));
-    const text = flag ?? (env[option.variable] || option.default);
+    const given = flag ?? (env[option.variable] || undefined);
+    const text = option.isSecret ? secretOf(option, given, env, flags.values, problems) : (given ?? option.default);
     if (text === undefined || (text === '' && flag === undefined)) continue;
     const parsed = option.schema.safeParse(text);
     if (parsed.success) {
@@ -75,7 +87,48 @@ export function loadConfig(
   const config = { corsOrigins: [], allowedHosts: [], trustProxy: [], ...values } as unknown as Config; // the type of `options` guarantees a schema for each field
   if (problems.length === 0) problems.push(...conflicts(config));
   if (problems.length > 0) throw new ConfigError(`${problems.join('\n')}\nSee --help for all options.`);
-  return { kind: 'run', config };
+  const secretFlags = secrets.map(([, option]) => flagOf(option)).filter((flag) => flags.values.has(flag));
+  const warnings = securityWarnings(
+    config,
+    secretFiles.map(({ file }) => file),
+    secretFlags.map((flag) => `--${flag}`),
+  );
+  return { kind: 'run', config, warnings };
+}
+
+/** The file that a secret is to be read from, and the option that names it. */
+function secretFileOf(
+  option: Option<unknown>,
+  env: Record<string, string | undefined>,
+  flags: ReadonlyMap<string, string>,
+): { name: string; file: string } | undefined {
+  const variable = fileVariableOf(option);
+  const flag = flags.get(flagOf({ variable }));
+  if (flag !== undefined) return { name: `--${flagOf({ variable })}`, file: flag };
+  const file = env[variable] || undefined;
+  return file === undefined ? undefined : { name: variable, file };
+}
+
+/** @param given the secret itself, as it was given @param problems takes what is wrong with its file */
+function secretOf(
+  option: Option<unknown>,
+  given: string | undefined,
+  env: Record<string, string | undefined>,
+  flags: ReadonlyMap<string, string>,
+  problems: string[],
+): string | undefined {
+  const source = secretFileOf(option, env, flags);
+  if (!source) return given;
+  if (given !== undefined) {
+    problems.push(`${option.variable} and ${source.name} are both set; leave one of them out`);
+    return undefined;
+  }
+  try {
+    return readSecretFile(source.name, source.file);
+  } catch (error) {
+    problems.push((error as Error).message);
+    return undefined;
+  }
 }
 
 /** The configuration without passwords, for the log. */
@@ -112,7 +165,10 @@ export function packageVersion(): string {
 function parseFlags(argv: string[]): { values: Map<string, string>; problems: string[] } {
   const values = new Map<string, string>();
   const problems: string[] = [];
-  const known = new Map(entries.map(([, option]) => [flagOf(option), option]));
+  const known = new Map<string, Pick<Option<unknown>, 'placeholder'>>(
+    entries.map(([, option]) => [flagOf(option), option]),
+  );
+  for (const [, option] of secrets) known.set(flagOf({ variable: fileVariableOf(option) }), { placeholder: 'file' });
   const types = [...known].map(
     ([flag, { placeholder }]) => [flag, { type: placeholder === undefined ? 'boolean' : 'string' }] as const,
   );
@@ -147,7 +203,10 @@ function parseFlags(argv: string[]): { values: Map<string, string>; problems: st
 }
 
 function unknownVariables(env: Record<string, string | undefined>): string[] {
-  const known = entries.map(([, { variable }]) => variable);
+  const known = [
+    ...entries.map(([, { variable }]) => variable),
+    ...secrets.map(([, option]) => fileVariableOf(option)),
+  ];
   return Object.keys(env)
     .filter((name) => name.startsWith('WEIR_') && !known.includes(name))
     .map((name) => `${name} is unknown${suggestion(name, known, '')}${kubernetesHint(env[name] ?? '')}`);
@@ -268,6 +327,7 @@ function helpText(): string {
 Usage: weir [--flag value ...]
 
 Each option can be given as a flag or as an environment variable. The flag takes precedence.
+Secrets can be in files: ${secrets.map(([, option]) => fileVariableOf(option)).join(', ')}.
 Durations: 500ms, 10s, 5m, 1h, 7d, or a number of milliseconds.
 Sizes: 512KiB, 16MiB, 1GiB, or a number of bytes. kb, mb and gb mean the same as KiB, MiB and GiB.
 

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
 import {
   type Config,
@@ -10,6 +11,7 @@ import {
   projectRoot,
 } from '../../src/config/config.ts';
 import { parseRedisUrl } from '../../src/config/redis-url.ts';
+import { temporaryFolder } from '../../testbed/scope.ts';
 
 function load(env: Record<string, string> = {}, argv: string[] = []): Config {
   const invocation = loadConfig(env, argv);
@@ -169,6 +171,58 @@ t.test('a certificate needs its key, client certificates need TLS, and an audit 
   t.match(problems({ WEIR_AUDIT_FILE: 'a' }), [/WEIR_AUDIT_FILE is set, but without WEIR_ACCESS_FILE/]);
   t.match(problems({ WEIR_AUDIT_WRITES: 'true' }), [/WEIR_AUDIT_WRITES is set, but WEIR_AUDIT_FILE is not/]);
   t.match(problems({ WEIR_TLS_CLIENT_CA: 'ca.pem' }), [/WEIR_TLS_CLIENT_CA is set, but without WEIR_TLS_CERT/]);
+});
+
+t.test('a secret can be in a file, and is never shown', async (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, 'url');
+  const url = 'redis://user:hidden@redis:6379';
+  writeFileSync(file, `${url}\n`, { mode: 0o600 });
+  t.equal(load({ WEIR_REDIS_URL_FILE: file }).redisUrl, url);
+  t.equal(load({}, ['--redis-url-file', file]).redisUrl, url);
+  t.notMatch(JSON.stringify(describeConfig(load({ WEIR_REDIS_URL_FILE: file }))), /hidden/);
+  writeFileSync(join(folder, 'password'), 'p');
+  const sentinel = { WEIR_REDIS_URL: 'redis+sentinel://s:1/main' };
+  const password = { ...sentinel, WEIR_REDIS_SENTINEL_PASSWORD_FILE: join(folder, 'password') };
+  t.equal(load(password).redisSentinelPassword, 'p');
+  t.match(problems({ WEIR_REDIS_URL_FILE: file, WEIR_REDIS_URL: url }), [/both set; leave one of them out/]);
+  t.match(problems({ WEIR_REDIS_URL_FILE: `${file}.none` }), [
+    /WEIR_REDIS_URL_FILE is .*none, which cannot be read: ENOENT/,
+  ]);
+  writeFileSync(file, '\n');
+  t.match(problems({ WEIR_REDIS_URL_FILE: file }), [/which is empty/]);
+  writeFileSync(file, 'hidden'.repeat(20_000));
+  t.match(problems({ WEIR_REDIS_URL_FILE: file }), [/more than 65536 bytes/]);
+  writeFileSync(file, 'not a url, but hidden');
+  const [problem = ''] = problems({ WEIR_REDIS_URL_FILE: file });
+  t.match(problem, /must be a URL such as redis:/);
+  t.notMatch(problem, /hidden/);
+});
+
+t.test('secrets that others can see, and files that others can change, are warned of', async (t) => {
+  const folder = temporaryFolder(t);
+  const [key, policy] = [join(folder, 'key'), join(folder, 'policy')];
+  writeFileSync(key, '');
+  writeFileSync(policy, '');
+  chmodSync(key, 0o600);
+  chmodSync(policy, 0o644);
+  const env = { WEIR_TLS_CERT: key, WEIR_TLS_KEY: key, WEIR_ACCESS_FILE: policy };
+  const warnings = (argv: string[] = [], more: Record<string, string> = {}) => {
+    const invocation = loadConfig({ ...env, ...more }, argv);
+    return invocation.kind === 'run' ? invocation.warnings : [];
+  };
+  t.same(warnings(), [], 'a policy is no secret');
+  chmodSync(key, 0o604);
+  chmodSync(policy, 0o646);
+  const [readable, changeable, ...others] = warnings();
+  t.match(readable, /All users of this machine can read .*key/);
+  t.match(changeable, /All users of this machine can change .*policy/);
+  t.same(others, []);
+  t.match(
+    warnings(['--redis-url', 'redis://u:p@r'])[0],
+    /--redis-url is a secret on the command line.*--redis-url-file/,
+  );
+  t.match(warnings([], { WEIR_ADVERTISED_URL: 'http://weir:7070' }).at(-1), /clients need https/);
 });
 
 t.test('a flag takes precedence over its variable, in both spellings', async (t) => {
