@@ -33,7 +33,7 @@ export interface Decision {
   origin: Origin | undefined;
 }
 
-export interface AuditOptions {
+interface AuditOptions {
   /** The path of the file; `-` = the standard output. */
   file: string;
   /** Also lines for writes and deletions that were allowed. */
