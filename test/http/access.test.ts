@@ -377,12 +377,15 @@ t.test('identities behind one address have limits of their own', async (t) => {
   t.ok((await watches('billing')).includes('watching'), 'which takes nothing from another');
 });
 
-t.test('browsers are told not to guess types and not to frame pages', async (t) => {
-  const { anonymous } = await start(t, `public: [docs]\n${rules.trimStart()}`);
+t.test('browsers are told not to guess types, not to frame pages, and not to run what is stored', async (t) => {
+  const { admin, anonymous } = await start(t, `public: [docs]\n${rules.trimStart()}`);
   for (const path of ['/docs/errors', '/v1/topics', '/none', '/health/live']) {
     t.equal((await anonymous('GET', path)).headers.get('x-content-type-options'), 'nosniff', path);
   }
-  t.match((await anonymous('GET', '/docs/errors')).headers.get('content-security-policy'), /frame-ancestors 'none'/);
+  const policyOf = async (path: string) => (await admin('GET', path)).headers.get('content-security-policy') ?? '';
+  t.match(await policyOf('/docs/errors'), /default-src 'none'; script-src 'self';.* frame-ancestors 'none'/);
+  await admin('PUT', '/v1/nodes/page', '<script>evil()</script>', { 'content-type': 'text/html' });
+  t.match(await policyOf('/v1/nodes/page'), /sandbox/, 'HTML that somebody has written runs no script');
 });
 
 t.test('the cluster shows the policy of each broker, also after a change', async (t) => {
