@@ -11,13 +11,21 @@ const message = 'must be a duration such as "500ms", "10s", "5m", "1h", "7d", or
  */
 export const durationMs = durationBetween(0, Number.MAX_SAFE_INTEGER, message);
 
+/** How documents show durations: a number is accepted, too, but tools that generate clients have one type for each value. */
+function asText({ jsonSchema }: { jsonSchema: object }): void {
+  const { anyOf: _, ...rest } = jsonSchema as { anyOf?: unknown };
+  for (const key of Object.keys(jsonSchema)) delete (jsonSchema as Record<string, unknown>)[key];
+  const pattern = '^\\d{1,16}(ms|s|m|h|d)?$';
+  Object.assign(jsonSchema, { ...rest, type: 'string', pattern, examples: ['500ms', '10s', '5m', '1h'] });
+}
+
 /** A duration from `minMs` to `maxMs`. */
 export function durationBetween(minMs: number, maxMs: number, problem: string) {
   return writtenDuration(minMs, maxMs)
     .refine((duration) => msOf(duration) >= minMs && msOf(duration) <= maxMs, problem)
     .transform(msOf)
     .pipe(z.int())
-    .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+    .meta({ override: asText });
 }
 
 /** A duration that a client requests and the server clamps to its bounds. */
@@ -35,7 +43,7 @@ export const negotiatedDuration = writtenDuration(0, Number.MAX_SAFE_INTEGER)
     ms: msOf(value),
     hasNoUnit: typeof value === 'number' || /\d$/.test(value),
   }))
-  .meta({ examples: ['500ms', '10s', '5m', '1h'] });
+  .meta({ override: asText });
 
 /**
  * A duration as it is written, of at most 2^53-1 ms. Bounds are checked on this and not on the number of ms, so that errors show what

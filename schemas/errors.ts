@@ -99,6 +99,27 @@ export type ErrorCode = keyof typeof errorCatalogue;
 
 export const errorCodes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];
 
+/** Fields that some codes have, for the OpenAPI document; each of them may be absent, and there may be others. */
+const knownFields = {
+  path: { type: 'string', description: 'The path of the node.' },
+  zxid: { type: 'integer', description: 'The newest zxid that the response reflects.' },
+  oldest: { type: 'integer', description: 'COMPACTED: the oldest zxid after which history is kept.' },
+  failed: { type: 'integer', description: 'The index of the operation that failed.' },
+  topic: { type: 'string' },
+  partition: { type: 'integer' },
+  offset: { type: 'integer' },
+  logStartOffset: { type: 'integer', description: 'OFFSET_OUT_OF_RANGE: the offset of the first record that is kept.' },
+  endOffset: { type: 'integer', description: 'OFFSET_OUT_OF_RANGE: the offset that the next record gets.' },
+  group: { type: 'string' },
+  memberId: { type: 'string' },
+  memberEpoch: { type: 'integer' },
+  bytes: { type: 'integer', description: 'TOO_LARGE: what was sent.' },
+  maxBytes: { type: 'integer', description: 'TOO_LARGE: the limit.' },
+  requestId: { type: 'string', description: 'INTERNAL: finds the cause in the log.' },
+  percent: { type: 'integer', description: 'LOADING: how much is loaded.' },
+  secondsLeft: { type: 'integer', description: 'LOADING: about how long it will take.' },
+} as const;
+
 /** RFC 9457 problem details, the body of every error; a code may have further fields, such as `oldest` or `failed`. */
 export const problemSchema = z
   .looseObject({
@@ -109,6 +130,11 @@ export const problemSchema = z
     detail: z.string().describe('What was refused, with which value, and what to do.'),
     retryable: z.boolean().describe('Whether the same request may succeed later without a change.'),
   })
-  .meta({ id: 'Problem' });
+  .meta({
+    id: 'Problem',
+    override: ({ jsonSchema }) => {
+      jsonSchema.properties = { ...jsonSchema.properties, ...knownFields };
+    },
+  });
 
 export type Problem = z.infer<typeof problemSchema>;

@@ -22,22 +22,26 @@ const headers = z
     'An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`.',
   );
 
-export const producedRecord = z.strictObject({
-  value: z.unknown().optional().describe('Any JSON value. A record without a value is a tombstone.'),
-  valueBase64: z.base64().optional().describe('The value as bytes.'),
-  key: z.string().nullable().optional(),
-  keyBase64: z.base64().optional().describe('The key as bytes.'),
-  headers: headers.optional(),
-  partition: z.int().min(0).optional().describe('Default: chosen by the key, or by the server if there is none.'),
-  timestamp: z.int().min(0).optional().describe('Ms since the epoch; default: the time of the append.'),
-});
+export const producedRecord = z
+  .strictObject({
+    value: z.unknown().optional().describe('Any JSON value. A record without a value is a tombstone.'),
+    valueBase64: z.base64().optional().describe('The value as bytes.'),
+    key: z.string().nullable().optional(),
+    keyBase64: z.base64().optional().describe('The key as bytes.'),
+    headers: headers.optional(),
+    partition: z.int().min(0).optional().describe('Default: chosen by the key, or by the server if there is none.'),
+    timestamp: z.int().min(0).optional().describe('Ms since the epoch; default: the time of the append.'),
+  })
+  .meta({ id: 'ProducedRecord' });
 
-export const produceBody = z.strictObject({
-  records: z.array(producedRecord).min(1),
-  producer: producerStamp
-    .optional()
-    .describe('Makes the request idempotent: a repeat with the same sequence appends nothing.'),
-});
+export const produceBody = z
+  .strictObject({
+    records: z.array(producedRecord).min(1),
+    producer: producerStamp
+      .optional()
+      .describe('Makes the request idempotent: a repeat with the same sequence appends nothing.'),
+  })
+  .meta({ id: 'ProduceRecords' });
 
 export const acks = z
   .enum(['0', '1', 'all'])

@@ -185,30 +185,6 @@ export type SocketOp = keyof typeof requestSchemas;
 /** A parsed request of one kind. */
 export type SocketRequest<O extends SocketOp> = z.output<(typeof requestSchemas)[O]>;
 
-const { session, create, set, get, exists, children, multi, watch, unwatch, produce, fetch, offsets, commit, ping } =
-  requestSchemas;
-
-/** A frame to the server is one of these, or a list of them. */
-export const requestFrame = z
-  .discriminatedUnion('op', [
-    session,
-    create,
-    set,
-    requestSchemas.delete,
-    get,
-    exists,
-    children,
-    multi,
-    watch,
-    unwatch,
-    produce,
-    fetch,
-    offsets,
-    commit,
-    ping,
-  ])
-  .meta({ id: 'SocketRequestFrame' });
-
 const nothing = z.strictObject({});
 const readSource = z
   .enum(['local', 'store'])

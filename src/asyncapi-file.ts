@@ -16,7 +16,8 @@ import {
 } from '../schemas/socket.ts';
 import { topicTailClientFrame, topicTailQuery, topicTailServerFrame } from '../schemas/topic-tail.ts';
 import { clientFrame, serverFrame } from '../schemas/watch.ts';
-import { apiVersion } from './http/plugins/openapi.ts';
+import { packageVersion } from './config/config.ts';
+import { forTools } from './http/plugins/openapi-schemas.ts';
 
 type Json = Record<string, unknown>;
 
@@ -98,11 +99,11 @@ export function asyncApiDocument(): Json {
       },
     ],
   );
-  return {
+  return forTools({
     asyncapi: '3.0.0',
     info: {
       title: 'Weirkeeper sockets',
-      version: apiVersion,
+      version: packageVersion(),
       description: 'All WebSockets of Weirkeeper. openapi.yaml describes the operations over HTTP.',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
@@ -110,7 +111,7 @@ export function asyncApiDocument(): Json {
     channels: Object.fromEntries(described),
     operations: Object.fromEntries(Object.entries(channels).flatMap(([name, channel]) => operationsOf(name, channel))),
     components: { messages, schemas: sorted(schemas) },
-  };
+  }) as Json;
 }
 
 /** The text of asyncapi.yaml. */

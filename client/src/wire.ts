@@ -828,25 +828,7 @@ export type SocketRequest = {
   topic: string;
   /** The partition of all records. */
   partition?: number;
-  records: {
-    /** Any JSON value. A record without a value is a tombstone. */
-    value?: unknown;
-    /** The value as bytes. */
-    valueBase64?: string;
-    key?: string | null;
-    /** The key as bytes. */
-    keyBase64?: string;
-    /** An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`. */
-    headers?: { [name: string]: string | null | {
-      base64: string;
-    } } | [string, string | null | {
-      base64: string;
-    }][];
-    /** Default: chosen by the key, or by the server if there is none. */
-    partition?: number;
-    /** Ms since the epoch; default: the time of the append. */
-    timestamp?: number;
-  }[];
+  records: ProducedRecord[];
   /** 0 = do not wait; 1 = wait until the store has the records; all = also wait until `min.insync.replicas` - 1 of its replicas have them. */
   acks?: '0' | '1' | 'all';
   /** Include the partition and offset of each record in the response. */

@@ -46,7 +46,7 @@ export const watchSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     schema: {
       tags: ['watches'],
       operationId: 'watch.socket',
-      summary: 'Watch nodes over a WebSocket: frames WatchClientFrame to the server, WatchServerFrame from it',
+      summary: 'Watch nodes over a WebSocket, whose frames are in asyncapi.yaml',
       querystring: z.strictObject({}),
       response: { 101: { description: 'The connection is a WebSocket now.' } },
     } satisfies FastifyZodOpenApiSchema,

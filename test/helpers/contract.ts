@@ -54,7 +54,8 @@ export async function contractOf(url: string): Promise<Contract> {
         t.equal(response.body, '', `${name} has no body`);
         return response;
       }
-      const documented = type in content ? type : '*/*' in content ? '*/*' : undefined;
+      const documented =
+        type in content ? type : 'application/octet-stream' in content ? 'application/octet-stream' : undefined;
       if (!t.ok(documented, `${name} may be ${type}`)) return response;
       if (!/json$/.test(documented!)) return response;
       const where =

@@ -97,6 +97,8 @@ t.test('the runner looks at every folder of tests, or a command of its own does'
     faults: ['test:faults', 'test:faults:short'],
     proxies: ['test:proxies', 'test:proxies:short'],
     clients: ['test:clients'],
+    generated: ['check:clients'],
+    schemathesis: ['check:schemathesis'],
   };
   const others = Object.keys(commands).join('|');
   const globs = ['build/test/*.test.js', `build/test/!(${others})/**/*.test.js`];

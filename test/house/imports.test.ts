@@ -51,7 +51,7 @@ const allowed: Record<string, string[]> = {
   main: ['access', 'config', 'server-store', 'server-stop', 'server-process', 'workers', 'stack-traces'],
   'stack-traces': [],
   'openapi-file': ['schemas', 'core', 'config', 'store', 'broker', 'http', 'app'],
-  'asyncapi-file': ['schemas', 'http'],
+  'asyncapi-file': ['schemas', 'config', 'http'],
 };
 
 /** What the rooms within broker may import of each other; the files right in it put them together. */

@@ -2,6 +2,8 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import t from 'tap';
 import { parse } from 'yaml';
+import { packageVersion } from '../../src/config/config.ts';
+import { examples } from '../../src/http/plugins/openapi-examples.ts';
 import { openApiDocument, openApiYaml } from '../../src/openapi-file.ts';
 import { exists, operationsOf, read } from './repository.ts';
 
@@ -33,7 +35,7 @@ t.test('the YAML says the same as the document, and is made the same every time'
 
 t.test('it is an OpenAPI 3.1 document with a title, a version and a licence', async (t) => {
   t.match(document.openapi, /^3\.1\.\d+$/);
-  t.match(document.info, { title: 'Weirkeeper', version: /^\d+\.\d+\.\d+$/, license: { identifier: 'Apache-2.0' } });
+  t.match(document.info, { title: 'Weirkeeper', version: packageVersion(), license: { identifier: 'Apache-2.0' } });
   const known = ['openapi', 'info', 'tags', 'paths', 'components', 'servers', 'security'];
   t.same(
     Object.keys(document).filter((key) => !known.includes(key)),
@@ -53,7 +55,7 @@ t.test('every reference leads somewhere', async (t) => {
   );
 });
 
-t.test('every component is used, or is a frame of a socket', async (t) => {
+t.test('every component is used', async (t) => {
   const used = new Set(everything.map(({ value }) => value?.$ref).filter((ref) => ref !== undefined));
   // Security schemes are named without a reference.
   const schemes = [document, ...everything.map(({ value }) => value)].flatMap((value) => value?.security ?? []);
@@ -62,7 +64,7 @@ t.test('every component is used, or is a frame of a socket', async (t) => {
     Object.keys(all).map((name) => `#/components/${kind}/${name}`),
   );
   t.same(
-    components.filter((pointer) => !used.has(pointer) && !/Frame$/.test(pointer)),
+    components.filter((pointer) => !used.has(pointer)),
     [],
   );
 });
@@ -205,14 +207,55 @@ t.test('every body and response with a content has a media type, and a schema th
 });
 
 t.test('raw bytes are binary, and may be none', async (t) => {
-  const raw = operations.filter(({ operation }) => operation.requestBody?.content?.['*/*']);
+  const bytesOf = ({ requestBody }: any) => requestBody?.content?.['application/octet-stream'];
+  const raw = operations.filter(({ operation }) => bytesOf(operation));
   t.ok(raw.length > 0, 'there are raw bodies');
-  const isSound = ({ required, content }: any) =>
-    required !== true && content['*/*'].schema.type === 'string' && content['*/*'].schema.format === 'binary';
+  const isSound = (operation: any) =>
+    operation.requestBody.required !== true &&
+    bytesOf(operation).schema.type === 'string' &&
+    bytesOf(operation).schema.format === 'binary';
   t.same(
-    raw.filter(({ operation }) => !isSound(operation.requestBody)).map(({ name }) => name),
+    raw.filter(({ operation }) => !isSound(operation)).map(({ name }) => name),
     [],
   );
+});
+
+t.test('nothing is there that tools for clients do not know', async (t) => {
+  const offends = (value: any) =>
+    value?.prefixItems !== undefined || value?.items === false || Object.keys(value?.content ?? {}).includes('*/*');
+  t.same(
+    everything.filter(({ value }) => offends(value)).map(({ pointer }) => pointer),
+    [],
+  );
+});
+
+t.test('every operation has an example of what it takes and returns, and its schema allows it', async (t) => {
+  const ajv = new Ajv2020({ strict: false, validateFormats: false });
+  ajv.addSchema(document, 'openapi');
+  const faults: string[] = [];
+  const checkFirst = (pointer: string, content: Record<string, any> | undefined) => {
+    const [type, media] = Object.entries(content ?? {})[0] ?? [];
+    if (type === undefined) return;
+    if (media.example === undefined) return void faults.push(`${pointer} has no example`);
+    if (/event-stream/.test(type)) return;
+    const schema = `openapi${pointer}/content/${type.replaceAll('/', '~1')}/schema`;
+    if (!ajv.validate({ $ref: schema }, media.example)) faults.push(`${pointer}: ${ajv.errorsText(ajv.errors)}`);
+  };
+  for (const { pointer, value } of everything) {
+    if (typeof value?.operationId !== 'string') continue;
+    checkFirst(`${pointer}/requestBody`, value.requestBody?.content);
+    const [status] =
+      Object.entries<any>(value.responses).find(([code, { content }]) => /^2/.test(code) && content) ?? [];
+    if (status !== undefined) checkFirst(`${pointer}/responses/${status}`, value.responses[status].content);
+    for (const parameter of value.parameters ?? []) {
+      if (parameter.in !== 'path') continue;
+      const isValid = ajv.validate(parameter.schema, parameter.example);
+      if (parameter.example === undefined || !isValid) faults.push(`${pointer}: example of ${parameter.name}`);
+    }
+  }
+  t.same(faults, []);
+  const ids = operations.map(({ operation }) => operation.operationId).sort();
+  t.same(Object.keys(examples).sort(), ids, 'no operation is forgotten, and no example is left over');
 });
 
 t.test('an operation that takes an Idempotency-Key says so, and that its response may be a replay', async (t) => {
@@ -330,13 +373,6 @@ t.test('every schema is a valid one of JSON Schema 2020-12, and can be compiled'
     }
   });
   t.same(faults, []);
-});
-
-t.test('the frames of the sockets are there, as OpenAPI has no words for sockets themselves', async (t) => {
-  const { WatchClientFrame, WatchServerFrame } = document.components.schemas;
-  const types = (frame: any) => frame.oneOf.map((each: any) => each.properties.type.const).sort();
-  t.same(types(WatchClientFrame), ['ping', 'session', 'unwatch', 'watch']);
-  t.ok(['bookmark', 'error', 'events', 'watching'].every((type) => types(WatchServerFrame).includes(type)));
 });
 
 t.test('it says nothing of the machine that made it', async (t) => {

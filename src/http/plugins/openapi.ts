@@ -5,18 +5,13 @@ import fastifySwagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swag
 import type { FastifyContextConfig, FastifyInstance } from 'fastify';
 import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
 import { z } from 'zod';
-import { createSchema } from 'zod-openapi';
 import { errorCatalogue } from '../../../schemas/errors.ts';
-import { groupClientFrame, groupServerFrame } from '../../../schemas/group-stream.ts';
-import { eventFrame, requestFrame, responseFrame } from '../../../schemas/socket.ts';
-import { topicTailClientFrame, topicTailServerFrame } from '../../../schemas/topic-tail.ts';
-import { clientFrame, serverFrame } from '../../../schemas/watch.ts';
+import { packageVersion } from '../../config/config.ts';
 import { ndjsonType } from '../media-types.ts';
 import { declaresCode } from '../problems.ts';
 import { readable } from './bodies.ts';
-
-/** The version of the contract, over HTTP and on sockets. */
-export const apiVersion = '1.0.0';
+import { examples, parameterExamples } from './openapi-examples.ts';
+import { forTools } from './openapi-schemas.ts';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
 type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
@@ -36,6 +31,7 @@ interface Parameter {
   schema: Json;
 }
 interface Operation {
+  operationId?: string;
   tags?: string[];
   parameters?: Parameter[];
   [declaredMark]?: Declared;
@@ -46,10 +42,6 @@ interface Document extends Json {
   paths?: Record<string, Record<string, Operation>>;
   components?: { schemas?: Record<string, unknown>; parameters?: Json; headers?: Json; responses?: Json };
 }
-
-/** WebSocket frames. OpenAPI cannot describe sockets, so the frames are listed among the schemas, for readers and generators. */
-const clientFrames: z.ZodType[] = [clientFrame, topicTailClientFrame, groupClientFrame, requestFrame];
-const serverFrames: z.ZodType[] = [serverFrame, topicTailServerFrame, groupServerFrame, responseFrame, eventFrame];
 
 const nodePathParameter = z.object({
   path: z
@@ -117,17 +109,13 @@ const transformObject: TransformObject = (given) => {
     paths,
     components: {
       ...components,
-      schemas: sorted({
-        ...components.schemas,
-        ...frames(clientFrames, 'input'),
-        ...frames(serverFrames, 'output'),
-      }),
+      schemas: sorted(components.schemas ?? {}),
       parameters: { ...components.parameters, ...commonParameters },
       headers: { ...components.headers, ...commonHeaders },
       responses: { ...components.responses, ...commonResponses },
     },
   };
-  return withIntegerFormats(ordered) as ReturnType<TransformObject>;
+  return forTools(ordered) as ReturnType<TransformObject>;
 };
 
 const commonParameters = {
@@ -222,10 +210,26 @@ function complete(operation: Operation): void {
     const isStream = ndjsonType in (requestBody.content ?? {});
     requestBody.description = `At most ${readable(declared.bodyLimit)}${isStream ? '; NDJSON may have any length' : ''}.`;
   }
+  addExamples(operation);
   for (const { schema } of Object.values(requestBody?.content ?? {})) {
     const isBytes = schema?.format === 'binary';
     if (isBytes || schema?.[optionalMark] === true) delete requestBody?.required;
     delete schema?.[optionalMark];
+  }
+}
+
+/** Adds what openapi-examples.ts has for an operation, in the first media type of the request and of the first success with content. */
+function addExamples({ operationId = '', requestBody, responses }: Operation): void {
+  const { body, response } = examples[operationId] ?? {};
+  const success = Object.entries(responses ?? {}).find(
+    ([status, { content }]) => status.startsWith('2') && content !== undefined,
+  )?.[1];
+  for (const [example, content] of [
+    [body, requestBody?.content],
+    [response, success?.content],
+  ]) {
+    const [first] = Object.values((content ?? {}) as Record<string, Json>);
+    if (example !== undefined && first !== undefined) first.example = example;
   }
 }
 
@@ -248,6 +252,7 @@ function asDescribed({ name, in: place, required, description, schema: given }: 
     ...(schema.type === 'boolean' && { allowEmptyValue: true }),
     ...(description !== undefined && { description }),
     schema,
+    ...(place === 'path' && name in parameterExamples && { example: parameterExamples[name] }),
   };
 }
 
@@ -263,24 +268,8 @@ function headerName(name: string): string {
   return name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
 }
 
-function frames(schemas: z.ZodType[], io: 'input' | 'output'): Json {
-  return Object.assign(
-    {},
-    ...schemas.map((schema) => createSchema(schema, { io, openapiVersion: '3.1.0' }).components),
-  );
-}
-
 function sorted(object: Json): Json {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-/** Adds `format: int64` to integers that need more than 32 bits, for generators of clients: zod gives every integer the bound 2^53. */
-function withIntegerFormats(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withIntegerFormats);
-  if (typeof value !== 'object' || value === null) return value;
-  const copy = Object.fromEntries(Object.entries(value).map(([key, part]) => [key, withIntegerFormats(part)]));
-  if (typeof copy.maximum === 'number' && copy.maximum >= 2 ** 31) copy.format = 'int64';
-  return copy;
 }
 
 const openApiOptions: FastifyDynamicSwaggerOptions = {
@@ -288,7 +277,7 @@ const openApiOptions: FastifyDynamicSwaggerOptions = {
     openapi: '3.1.0',
     info: {
       title: 'Weirkeeper',
-      version: apiVersion,
+      version: packageVersion(),
       description:
         "ZooKeeper's coordination and Kafka's logs over HTTP and WebSocket. Errors are application/problem+json with a stable `code`.",
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },

@@ -10,12 +10,12 @@ const places: Record<string, string> = { querystring: 'query', params: 'path', b
 
 const emptyBody = 'The body is empty; this request needs a JSON body. See /docs for its members.';
 
-/** Schemas for the OpenAPI document only: the route parses these headers itself. */
+/** Schemas for the OpenAPI document only: the route parses these headers, or this body, itself. */
 const described = new WeakSet<object>();
 
 /**
- * Marks a schema of headers as a description only, and returns it. The route parses these headers itself: validation would copy all
- * headers of every request.
+ * Marks a schema of headers or of a body as a description only, and returns it. The route parses them itself: validation would copy all
+ * headers of every request, and records stay as they were written.
  */
 export function onlyDescribed<S extends z.ZodType>(schema: S): S {
   described.add(schema);

@@ -45,7 +45,7 @@ import { readableTree, writePermitted } from '../permissions.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
-import { rawBody, rawJson, rawResponse } from '../raw-content.ts';
+import { rawBody, rawContent, rawJson } from '../raw-content.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -60,6 +60,8 @@ const treeLimitDefault = 1000;
 const treeDepthDefault = 1000;
 
 const ifMatch = { 'if-match': entityTags.optional() };
+/** Not a constant, of which some tools make no header. */
+const onlyNew = z.string().meta({ pattern: String.raw`^\*$` }).describe('`*`: only create the node, do not set it.');
 const ifNoneMatch = { 'if-none-match': entityTags.optional() };
 
 export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
@@ -123,7 +125,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         headers: onlyDescribed(z.looseObject(ifNoneMatch)),
         response: {
           200: {
-            description: 'By `view`: the raw bytes with their own type, or JSON.',
+            description: 'By `view`: the raw bytes with their own type, of which the types here are examples, or JSON.',
             headers: z.object({
               etag: z.string().optional(),
               'weir-stat': z.string().optional(),
@@ -133,7 +135,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
                 .describe('With read=local: whether the response came from the memory of the broker.'),
             }),
             content: {
-              '*/*': rawResponse,
+              ...rawContent,
               'application/json': {
                 schema: z.union([nodeResponse, statResponse, childrenResponse, treeResponse, rawJson]),
               },
@@ -242,7 +244,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
         operationId: 'nodes.put',
         summary: 'Set the data of a node, or create it',
         querystring: putNodeQuery,
-        headers: onlyDescribed(z.looseObject({ ...ifMatch, 'if-none-match': z.literal('*').optional() })),
+        headers: onlyDescribed(z.looseObject({ ...ifMatch, 'if-none-match': onlyNew.optional() })),
         body: rawBody,
         response: {
           200: { description: 'Set.', content: { 'application/json': { schema: statResponse } } },

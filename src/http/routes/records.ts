@@ -33,26 +33,22 @@ import { partitionsOf } from '../known-items.ts';
 import { batchesType, jsonType, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
+import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
 import { type ProduceHead, type ProduceParameters, readProduceHead, readProduceRequest } from '../produce.ts';
 import { produceStream } from '../produce-stream.ts';
-import { rawResponse } from '../raw-content.ts';
+import { linesResponse, rawContent } from '../raw-content.ts';
 import { RequestSignals } from '../request-signal.ts';
 import { batchWeight } from '../request-weight.ts';
-
-const { $schema: _, ...producedJson } = z.toJSONSchema(produceBody, { io: 'input' });
-const bytes = z.unknown().meta({ override: { type: 'string', format: 'binary' } });
 
 /** Bodies reach the handler as bytes: core/records/record-input.ts validates them and stores their text. */
 const produceContent = {
   content: {
-    'application/json': {
-      schema: z.unknown().meta({ override: ({ jsonSchema }) => void Object.assign(jsonSchema, producedJson) }),
-    },
+    'application/json': { schema: onlyDescribed(produceBody) },
     [ndjsonType]: {
       schema: z.unknown().meta({ description: 'A record on each line.', override: { type: 'string' } }),
     },
-    '*/*': { schema: bytes },
+    ...rawContent,
   },
 };
 
@@ -60,7 +56,7 @@ const produceResponses = {
   200: {
     description:
       'Appended. For NDJSON: a line for each appended batch and, if it fails later on, the problem as the last.',
-    content: { 'application/json': { schema: produceResponse }, [ndjsonType]: rawResponse },
+    content: { 'application/json': { schema: produceResponse }, [ndjsonType]: linesResponse },
   },
   ...problems(
     'BAD_REQUEST',
@@ -222,7 +218,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
               'Records from the offset on; none at the end of the log. As NDJSON (one a line) and as batches, the offsets are in the headers Weir-Next-Offset, Weir-Log-Start-Offset, Weir-End-Offset.',
             content: {
               'application/json': { schema: fetchResponse },
-              [ndjsonType]: rawResponse,
+              [ndjsonType]: linesResponse,
               [batchesType]: batchesResponse,
             },
           },

@@ -44,7 +44,7 @@ export const topicTailRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app
       tags: ['topics'],
       operationId: 'records.stream',
       summary:
-        'Read records as they are appended, as server-sent events; or over a WebSocket with the frames RecordStreamClientFrame (to the server) and RecordStreamServerFrame (from it)',
+        'Read records as they are appended, as server-sent events, or over a WebSocket, whose frames are in asyncapi.yaml',
       params: topicParams,
       querystring: topicTailQuery,
       headers: topicTailHeaders,

@@ -63,8 +63,7 @@ export const pipelinedSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     schema: {
       tags: ['operation'],
       operationId: 'socket',
-      summary:
-        'Pipelined requests over a WebSocket: frames SocketRequestFrame to the server, SocketResponseFrame and SocketEventFrame from it',
+      summary: 'Pipelined requests over a WebSocket, whose frames are in asyncapi.yaml',
       description: `Subprotocol \`${socketProtocol}\`. A frame to the server is a request or a list of them; a frame from it is a response, a list of them, or an event. asyncapi.yaml describes all sockets.`,
       querystring: z.strictObject({}),
       response: { 101: { description: 'The connection is a WebSocket now.' } },

@@ -23,6 +23,7 @@ t.test('the responses of topics are as documented', async (t) => {
   await contract.call(t, 'POST', '/v1/topics/c/records?offsets=true', { records });
   await contract.call(t, 'POST', '/v1/topics/c/records?acks=0', { records });
   const { body: producer } = await contract.call(t, 'POST', '/v1/producers', { name: 'contract' });
+  await contract.call(t, 'GET', '/v1/producers');
   const stamped = { records: [{ value: 1 }], producer: { ...producer, sequence: 0 } };
   await contract.call(t, 'POST', '/v1/topics/c/records', stamped);
   await contract.call(t, 'POST', '/v1/topics/c/records', stamped);
