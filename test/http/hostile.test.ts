@@ -225,7 +225,7 @@ t.test('a URL with a slash too many or too few is refused with the correct URL',
   t.match(await detail('/v1/cluster/'), /; you may mean \/v1\/cluster\.$/);
   t.match(await detail('/v1/topics/'), /^There is nothing at \/v1\/topics\/; you may mean \/v1\/topics\.$/);
   t.match(await detail('/v1/groups/'), /; you may mean \/v1\/groups\.$/);
-  t.match(await detail('/v1/brokers'), /; GET \/v1\/cluster lists the brokers; you may mean \/v1\/brokers\/\{id\}\.$/);
+  t.match(await detail('/v1/topics/t/partitions'), /; you may mean \/v1\/topics\/t\/partitions\/\{partition\}\.$/);
   for (const path of [
     '/v1/topics//records',
     '/v1/brokers/',

@@ -94,18 +94,12 @@ function emptyParameter(params: unknown): string | undefined {
   return Object.entries(params ?? {}).find(([name, value]) => value === '' && name !== '*')?.[0];
 }
 
-/** Paths of collections that are listed by another route, each with the hint that says so. */
-const listedElsewhere = new Map([['/v1/brokers', 'GET /v1/cluster lists the brokers']]);
-
 /** A hint for an unknown URL: the same with or without the slash at its end, or with the name that must follow. */
 function whereElse(app: FastifyInstance, path: string): string {
   const other = path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
   if (other !== '' && methodsAt(app, other).length > 0) return `you may mean ${withoutHandles(other)}`;
   const unnamed = emptyParameter(app.findRoute({ url: other, method: 'GET' })?.params);
-  if (unnamed !== undefined) {
-    const listed = listedElsewhere.get(path);
-    return `${listed === undefined ? '' : `${listed}; `}you may mean ${withoutHandles(other)}{${unnamed}}`;
-  }
+  if (unnamed !== undefined) return `you may mean ${withoutHandles(other)}{${unnamed}}`;
   return '/docs describes all routes, and /openapi.json lists them';
 }
 
