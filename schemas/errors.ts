@@ -14,6 +14,7 @@ export const errorCatalogue = {
   AUTH_REQUIRED: { status: 401, retryable: false, summary: 'The request needs credentials.' },
   FORBIDDEN: { status: 403, retryable: false, summary: 'The caller is not allowed to do this.' },
   RESERVED_PATH: { status: 403, retryable: false, summary: 'The path is reserved: only the server writes it.' },
+  QUOTA_EXCEEDED: { status: 403, retryable: false, summary: 'A limit on what the identity may store is reached.' },
   NOT_FOUND: { status: 404, retryable: false, summary: 'The resource does not exist.' },
   NO_NODE: { status: 404, retryable: false, summary: 'The node does not exist.' },
   NO_PARENT: { status: 404, retryable: false, summary: 'The parent of the node does not exist.' },

@@ -193,7 +193,7 @@ async function callsFor({ name, topicId }: Topic, { type }: Case, body: string):
     new LogWriter(
       topics as unknown as TopicCache,
       { connection: { timeouts: callTimeouts(2000) } as never, logs, producers: noProducers, namespace: {} as never },
-      new TopicTraffic(metrics),
+      { traffic: new TopicTraffic(metrics), quotas: { requireRoom: () => undefined } },
       metrics,
     ).produce({
       topic: name,

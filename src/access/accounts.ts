@@ -1,5 +1,6 @@
 // What the identities with limits use at the moment, in this process: rates, and what they hold open. An identity without limits has no
 // account. Why this is no library of rate limits: docs/adr/012.
+import type { Creator } from '../core/creator.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { TokenBucket } from '../core/token-bucket.ts';
 import { type IdentityLimits, limitText } from './limits.ts';
@@ -25,6 +26,7 @@ export class Account {
   /** The part of the server's limits that this process has. */
   readonly #part: number;
   #limits: IdentityLimits = {};
+  #creator: Creator | undefined;
   #requests: TokenBucket | undefined;
   #bytes: TokenBucket | undefined;
   readonly #held: Record<HeldThing, number> = { sockets: 0, watches: 0 };
@@ -33,6 +35,11 @@ export class Account {
     this.identity = identity;
     this.#part = part;
     this.#onRefused = onRefused;
+  }
+
+  /** Against whom counts what the identity creates; undefined if that is not limited. */
+  get creator(): Creator | undefined {
+    return this.#creator;
   }
 
   get limits(): IdentityLimits {
@@ -50,6 +57,8 @@ export class Account {
     this.#requests = bucketOf(limits.requests, this.#requests);
     this.#bytes = bucketOf(limits.bytes, this.#bytes);
     this.#limits = limits;
+    const isStoredLimited = [limits.nodes, limits.storedBytes, limits.partitions].some((max) => max !== undefined);
+    this.#creator = isStoredLimited ? { name: this.identity, limits } : undefined;
   }
 
   /** How many requests it may have in flight while others wait. */

@@ -46,6 +46,11 @@ export const limitsSchema = z.strictObject({
   sockets: count(0).optional(),
   /** Watches on sockets, and event streams of a watch. */
   watches: count(0).optional(),
+  /** Bytes of the nodes that it has created, and of the logs of its topics. */
+  storedBytes: limit(sizeOf, 0, 'must be a size, such as 512MiB, 1GiB or a number of bytes').optional(),
+  nodes: count(0).optional(),
+  /** Partitions of its topics. */
+  partitions: count(0).optional(),
 });
 
 /** What an identity may use; what is absent is not limited. */
@@ -69,6 +74,9 @@ const units: Record<LimitName, string> = {
   inFlight: 'requests in flight',
   sockets: 'open sockets, event streams and long polls',
   watches: 'watches',
+  storedBytes: 'stored bytes',
+  nodes: 'nodes',
+  partitions: 'partitions',
 };
 
 /** `billing may have 50 open sockets … (limits.sockets of the policy)`: what the limit is and where it stands. */

@@ -36,6 +36,7 @@ import { BrokerRegistration } from './metadata/broker-registration.ts';
 import { Controller } from './metadata/controller.ts';
 import { PartitionAdmin } from './metadata/partition-admin.ts';
 import { PartitionCache } from './metadata/partition-cache.ts';
+import { StoredQuotas } from './metadata/stored-quotas.ts';
 import { TopicAdmin } from './metadata/topic-admin.ts';
 import { TopicCache } from './metadata/topic-cache.ts';
 import { createTopicDeleter } from './metadata/topic-deleter.ts';
@@ -83,6 +84,7 @@ export class Broker {
   readonly topicAdmin: TopicAdmin;
   readonly partitionAdmin: PartitionAdmin;
   readonly producers: NamedProducers;
+  readonly storedQuotas: StoredQuotas;
   readonly logWriter: LogWriter;
   readonly logReader: LogReader;
   readonly topicTraffic: TopicTraffic;
@@ -167,7 +169,15 @@ export class Broker {
     this.partitionAdmin = new PartitionAdmin(store, this.topics);
     this.producers = new NamedProducers(store, config.producerIdExpirationMs, this.metrics, log);
     this.topicTraffic = new TopicTraffic(this.metrics);
-    this.logWriter = new LogWriter(this.topics, store, this.topicTraffic, this.metrics);
+    this.storedQuotas = new StoredQuotas({
+      store,
+      access: this.access,
+      partitions: this.partitions,
+      isController: () => controller.isController,
+      log,
+    });
+    const { topicTraffic: traffic, storedQuotas: quotas } = this;
+    this.logWriter = new LogWriter(this.topics, store, { traffic, quotas }, this.metrics);
     this.logReader = new LogReader(store.logs, config.batchCacheBytes, this.topicTraffic, this.metrics, log);
     this.logFigures = new LogFigures({
       logs: store.logs,
@@ -263,6 +273,7 @@ export class Broker {
         nodeExpirer: createNodeExpirer(store.namespace, this.metrics, log),
         storedTotals: createStoredTotals(store, this.metrics, log),
         producers: this.producers,
+        storedQuotas: this.storedQuotas,
       },
       log,
     );

@@ -19,6 +19,7 @@ export const creationProblems: readonly ErrorCode[] = [
   'NO_CHILDREN_FOR_EPHEMERALS',
   'SESSION_EXPIRED',
   'TOO_LARGE',
+  'QUOTA_EXCEEDED',
   'IDEMPOTENCY_KEY_REUSED',
   'STORE_UNAVAILABLE',
   'STORE_FULL',

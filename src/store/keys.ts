@@ -12,10 +12,10 @@ export function coordinationKeys(prefix: string) {
      * Hash: `zxid` of the newest transaction; `layout`, the version of the stored form; `run`, the run id of the Redis when it was last
      * opened; `cluster_id`; `reaped_at` and `forgiven_at`, ms (lua/sessions/reap.lua); of both event streams the sums
      * and the floor, `event_bytes` to `offset_events_floor` (lua/lib/events.lua); the counters `group_version` (lua/lib/group.lua) and `consume_calls`
-     * (lua/lib/group-apply.lua); during a migration `migrated_to`, the layout that is complete (lua/cluster/claim-migration.lua).
+     * (lua/lib/group-apply.lua); `creators` if there are any; during a migration `migrated_to`, the layout that is complete (lua/cluster/claim-migration.lua).
      */
     root: `${base}root`,
-    /** Hash by path: `stat` (binary: lua/lib/stat.lua), `data`, `type` (content type). */
+    /** Hash by path: `stat` (binary: lua/lib/stat.lua), `data`, `type` (content type); `creator`, the number of the identity against which it counts, if there is one. */
     node: (path: string) => `${base}node:${path}`,
     /** Sorted set by path: the names of its children, all with score 0, so that they are in the order of their names. */
     children: (path: string) => `${base}children:${path}`,
@@ -33,6 +33,13 @@ export function coordinationKeys(prefix: string) {
     epochs: `${base}epochs`,
     /** String with expiry: the lock of the broker that migrates the stored data (src/store/migrations). */
     migration: `${base}migration`,
+    /** Hash: identity → its number as a creator, from 1 on without gaps (docs/adr/014). */
+    creators: `${base}creators`,
+    /**
+     * Hash by number: `name`; what counts against it: `nodes`, `bytes` (of nodes), `partitions`, `log_bytes`; its limits or -1: `max_nodes`,
+     * `max_bytes`, `max_partitions`.
+     */
+    creator: (number: string) => `${base}creator:${number}`,
     /** Sorted set: session ids by deadline, ms. */
     sessions: `${base}sessions`,
     /**

@@ -4,6 +4,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
 import { Brokers } from './brokers.ts';
+import { Creators } from './creators.ts';
 import { CommittedOffsets } from './groups/committed-offsets.ts';
 import { Groups } from './groups/groups.ts';
 import { storedResponseLimits } from './idempotency.ts';
@@ -85,6 +86,7 @@ export class Store {
   readonly groups: Groups;
   readonly committedOffsets: CommittedOffsets;
   readonly producers: Producers;
+  readonly creators: Creators;
   readonly storedResponses: StoredResponses;
   readonly #rootKey: string;
   readonly #options: StoreOptions;
@@ -122,6 +124,7 @@ export class Store {
     this.logs = new Logs(this.connection, options.prefix, log, storedLimits);
     this.fences = new Fences(this.connection, options.prefix, storedLimits);
     this.producers = new Producers(this.connection, keys, { responseLimits, producersMax: storedLimits.producersMax });
+    this.creators = new Creators(this.connection, keys);
     this.storedResponses = new StoredResponses(this.connection, keys, responseLimits);
     this.logMaintenance = new LogMaintenance(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);

@@ -11,6 +11,7 @@ const published: Record<string, number> = {
   AUTH_REQUIRED: 401,
   FORBIDDEN: 403,
   RESERVED_PATH: 403,
+  QUOTA_EXCEEDED: 403,
   NOT_FOUND: 404,
   NO_NODE: 404,
   NO_PARENT: 404,

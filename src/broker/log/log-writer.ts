@@ -14,6 +14,7 @@ import type { Origin } from '../../store/origin.ts';
 import { withTimeout } from '../../store/redis/with-timeout.ts';
 import type { Store } from '../../store/store.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
+import type { StoredQuotas } from '../metadata/stored-quotas.ts';
 import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import { AppendBatcher, AppendNotSentError } from './append-batcher.ts';
@@ -70,6 +71,7 @@ const noRecords: RecordBatch = { count: 0, records: Buffer.alloc(0), maxTimestam
 
 export class LogWriter {
   readonly #topics: TopicCache;
+  readonly #quotas: Pick<StoredQuotas, 'requireRoom'>;
   readonly #logs: Logs;
   readonly #producers: Producers;
   readonly #namespace: Namespace;
@@ -80,15 +82,17 @@ export class LogWriter {
   readonly #replyMsMax: number;
   readonly #unacknowledgedFailures;
 
+  /** @param quotas refuses what the creator of a topic may not store */
   constructor(
     topics: TopicCache,
     store: Pick<Store, 'connection' | 'logs' | 'producers' | 'namespace'>,
-    traffic: TopicTraffic,
+    { traffic, quotas }: { traffic: TopicTraffic; quotas: Pick<StoredQuotas, 'requireRoom'> },
     metrics: Metrics,
   ) {
     const { connection, logs, producers, namespace } = store;
     this.#replyMsMax = connection.timeouts.replyMs;
     this.#topics = topics;
+    this.#quotas = quotas;
     this.#logs = logs;
     this.#producers = producers;
     this.#namespace = namespace;
@@ -103,7 +107,7 @@ export class LogWriter {
    * Appends the records of one request, those of each partition together or not at all. If one partition fails after others
    * have their records, the error's field `results` says what was appended.
    * @param known the topic's metadata, if the caller has just looked them up
-   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, BAD_REQUEST, TOO_LARGE, NOT_ENOUGH_REPLICAS, UNKNOWN_PRODUCER,
+   * @throws ServiceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, BAD_REQUEST, QUOTA_EXCEEDED, TOO_LARGE, NOT_ENOUGH_REPLICAS, UNKNOWN_PRODUCER,
    *   OUT_OF_ORDER_SEQUENCE: nothing is written; IDEMPOTENCY_KEY_REUSED, FORBIDDEN (producer), PRODUCER_FENCED, FENCED, STORE_UNAVAILABLE,
    *   STORE_FULL; NOT_ENOUGH_REPLICAS_AFTER_APPEND: all is written
    */
@@ -120,6 +124,7 @@ export class LogWriter {
   }
 
   async #produce(topic: TopicInfo, unchecked: ProduceRequest, turn?: Turn): Promise<ProduceResult> {
+    this.#quotas.requireRoom(topic);
     const spread = this.#spread(topic, unchecked, topic.partitionCount);
     const { fence } = unchecked;
     const request = fence?.node === undefined ? unchecked : await this.#checkFenceNode(unchecked, fence, fence.node);

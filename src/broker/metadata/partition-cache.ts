@@ -48,6 +48,8 @@ interface KnownTopic {
   topicId: string;
   /** Undefined while they are read: an event carries only the first 16 KiB of them. */
   replicas: readonly (readonly number[])[] | undefined;
+  /** The identity against which it counts, if that is limited. */
+  creator: string | undefined;
   states: Map<number, KnownState>;
 }
 
@@ -168,6 +170,13 @@ export class PartitionCache {
     }
   }
 
+  /** The topics that count against an identity. */
+  *ofCreators(): IterableIterator<{ creator: string; topicId: string; partitions: number }> {
+    for (const { creator, topicId, replicas } of this.#known.values()) {
+      if (creator !== undefined && replicas) yield { creator, topicId, partitions: replicas.length };
+    }
+  }
+
   /**
    * A broker that is not registered leads nothing, as others may have been elected. A state from before its registration names an
    * earlier run of it, which may still be running: the controller is about to elect a leader.
@@ -198,7 +207,7 @@ export class PartitionCache {
   #topic(name: string): KnownTopic {
     let topic = this.#known.get(name);
     if (!topic) {
-      topic = { mzxid: 0, topicId: '', replicas: undefined, states: new Map() };
+      topic = { mzxid: 0, replicas: undefined, topicId: '', creator: undefined, states: new Map() };
       this.#known.set(name, topic);
     }
     return topic;
@@ -208,8 +217,8 @@ export class PartitionCache {
 
   #takeTopic(name: string, data: Buffer, { mzxid }: Stat): number[][] {
     const topic = this.#topic(name);
-    const { topicId, replicas } = decodeTopic(data);
-    if (mzxid >= topic.mzxid) Object.assign(topic, { mzxid, topicId, replicas });
+    const { replicas, topicId, creator } = decodeTopic(data);
+    if (mzxid >= topic.mzxid) Object.assign(topic, { mzxid, replicas, topicId, creator });
     return replicas;
   }
 

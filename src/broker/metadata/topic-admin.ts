@@ -17,6 +17,7 @@ import {
   topicPath,
   topicsPath,
 } from '../../core/cluster/cluster-nodes.ts';
+import type { Creator } from '../../core/creator.ts';
 import {
   type ConfigInput,
   changeOverrides,
@@ -74,13 +75,14 @@ export class TopicAdmin {
 
   /**
    * Creates a topic.
+   * @param options `creator` = the identity against which it counts, if that is limited
    * @returns `replayed` = the topic was created by an earlier request with the same Idempotency-Key
    * @throws ServiceError BAD_REQUEST (the name), INVALID_PARTITIONS, INVALID_CONFIG, INVALID_REPLICATION_FACTOR, TOPIC_EXISTS,
-   *   IDEMPOTENCY_KEY_REUSED
+   *   IDEMPOTENCY_KEY_REUSED, QUOTA_EXCEEDED
    */
   async create(
     creation: TopicCreation,
-    idempotency?: IdempotencyKey,
+    { idempotency, creator }: { idempotency?: IdempotencyKey | undefined; creator?: Creator | undefined } = {},
   ): Promise<{ topic: TopicDescription; replayed: boolean; zxid: number }> {
     const { name } = creation;
     checkTopicName(name);
@@ -102,11 +104,15 @@ export class TopicAdmin {
       const written = await retryOnConflict(async () => {
         const placed = await placePartitions(this.#store, creation.partitions, creation.replicationFactor);
         // After the checks of placement and limit, so that a refused request makes no logs. Repeating it does no harm.
-        await this.#checkLimit(creation.partitions);
+        await this.#checkLimit(creation.partitions, creator);
         await this.#eachLog(topicId, partitions, (id, partition) => this.#store.logs.create(id, partition));
         return this.#store.namespace.write(
-          [...placed.checks, ...topicCreations(name, topicId, config, placed), this.#counted(creation.partitions)],
-          { privileged: true, idempotency },
+          [
+            ...placed.checks,
+            ...topicCreations(name, { topicId, config, creator: creator?.name }, placed),
+            this.#counted(creation.partitions),
+          ],
+          { privileged: true, idempotency, creator },
         );
       }, 'NODE_EXISTS');
       if (written.replayed) await this.#removeLogs(topicId, partitions);
@@ -121,15 +127,16 @@ export class TopicAdmin {
 
   /**
    * The topic that records are produced to. If it is unknown and the configuration allows it, creates it with one partition.
+   * @param creator as for create()
    * @throws ServiceError UNKNOWN_TOPIC, and as create()
    */
-  async getOrCreate(name: string): Promise<TopicInfo> {
+  async getOrCreate(name: string, creator?: Creator): Promise<TopicInfo> {
     try {
       return await this.#topics.get(name);
     } catch (error) {
       if (!this.#autoCreates || !hasCode(error, 'UNKNOWN_TOPIC')) throw error;
       try {
-        await this.create({ name, partitions: 1, replicationFactor: 1, config: {} });
+        await this.create({ name, partitions: 1, replicationFactor: 1, config: {} }, { creator });
       } catch (failure) {
         // Another request created it first.
         if (!hasCode(failure, 'TOPIC_EXISTS')) throw failure;
@@ -178,12 +185,14 @@ export class TopicAdmin {
       retryOnConflict(async () => {
         const ops: Step[] = [];
         if (change.config) ops.push(await this.#configChange(name, change.config));
-        if (change.partitions !== undefined) ops.push(...(await this.#addPartitions(name, change.partitions)));
+        const added = change.partitions === undefined ? undefined : await this.#addPartitions(name, change.partitions);
+        if (added) ops.push(...added.steps);
         // The check fails if the topic does not exist, even without a change. A change of the configuration alone is allowed in a full
         // store, as a shorter retention makes room.
         return this.#store.namespace.write([{ op: 'check', path: topicPath(name) }, ...ops], {
           privileged: true,
           idempotency,
+          creator: added?.creator,
           allowOom: change.partitions === undefined,
         });
       }),
@@ -213,7 +222,7 @@ export class TopicAdmin {
     await asUnknownTopic(name, () =>
       retryOnConflict(async () => {
         const { data, stat } = await namespace.get(topicPath(name));
-        const { topicId, replicas } = decodeTopic(data);
+        const { topicId, replicas, creator } = decodeTopic(data);
         // The deletion of an earlier topic of this name may be unfinished; its marker has the same path.
         await finishDeletion(this.#store, name);
         const deletes = topicDeletions(name, replicas.length);
@@ -226,6 +235,7 @@ export class TopicAdmin {
           privileged: true,
           allowOom: true,
           idempotency,
+          creator: creatorOf(creator),
         });
       }),
     );
@@ -238,9 +248,10 @@ export class TopicAdmin {
     return { op: 'set', path, data: changed, contentType: jsonContentType, version: stat.version };
   }
 
-  async #addPartitions(name: string, partitions: number): Promise<Step[]> {
+  async #addPartitions(name: string, partitions: number): Promise<{ steps: Step[]; creator: Creator | undefined }> {
     const { data, stat } = await this.#store.namespace.get(topicPath(name));
-    const { topicId, replicas, homePartitions } = decodeTopic(data);
+    const { topicId, replicas, homePartitions, creator: creatorName } = decodeTopic(data);
+    const creator = creatorOf(creatorName);
     const count = replicas.length;
     if (partitions < count) {
       throw new ServiceError(
@@ -249,21 +260,27 @@ export class TopicAdmin {
         { partitions: count },
       );
     }
-    if (partitions === count) return [];
+    if (partitions === count) return { steps: [], creator: undefined };
     const first = required(replicas[0], 'partition 0');
     const placed = await placePartitions(this.#store, partitions - count, first.length, {
       count,
       firstReplica: preferredLeader(first),
     });
-    await this.#checkLimit(partitions - count);
+    await this.#checkLimit(partitions - count, creator);
     await this.#eachLog(topicId, numbers(count, partitions), (id, p) => this.#store.logs.create(id, p));
-    const grown = encodeTopic({ topicId, replicas: [...replicas, ...placed.replicas], homePartitions });
-    return [
+    const grown = encodeTopic({
+      topicId,
+      replicas: [...replicas, ...placed.replicas],
+      homePartitions,
+      creator: creatorName,
+    });
+    const steps: Step[] = [
       ...placed.checks,
       { op: 'set', path: topicPath(name), data: grown, contentType: jsonContentType, version: stat.version },
       ...partitionCreations(name, placed, count),
       this.#counted(partitions - count),
     ];
+    return { steps, creator };
   }
 
   /** Counts partitions in the transaction that creates them, so that concurrent requests do not exceed the limit together. */
@@ -271,10 +288,10 @@ export class TopicAdmin {
     return { op: 'partitions', path: topicsPath, add, most: this.#partitionsMax };
   }
 
-  /** Checks the limit before logs are created for a request that will be refused. @throws ServiceError INVALID_PARTITIONS */
-  async #checkLimit(add: number): Promise<void> {
+  /** Checks the limits before logs are created for a request that will be refused. @throws ServiceError INVALID_PARTITIONS, QUOTA_EXCEEDED */
+  async #checkLimit(add: number, creator: Creator | undefined): Promise<void> {
     const trial: Step = { op: 'partitions', path: topicsPath, add, most: this.#partitionsMax, isTrial: true };
-    await this.#store.namespace.write([trial], { privileged: true }).catch((error) => {
+    await this.#store.namespace.write([trial], { privileged: true, creator }).catch((error) => {
       if (hasCode(error, 'INVALID_PARTITIONS')) this.#refused.inc();
       throw overLimit(error);
     });
@@ -301,9 +318,18 @@ async function asUnknownTopic<T>(name: string, change: () => Promise<T>): Promis
   }
 }
 
+/** The creator of a topic, by the limits that the store has of it: who changes the topic may be another identity. */
+function creatorOf(name: string | undefined): Creator | undefined {
+  return name === undefined ? undefined : { name };
+}
+
 /** The refusal of too many partitions, without the fields about the transaction. */
 function overLimit(error: unknown): unknown {
   const known = findServiceError(error);
+  if (known?.code === 'QUOTA_EXCEEDED') {
+    const { limit, used, max } = known.fields;
+    return new ServiceError('QUOTA_EXCEEDED', known.message, { limit, used, max });
+  }
   if (known?.code !== 'INVALID_PARTITIONS' || known.fields.maxPartitions === undefined) return error;
   const { partitions, maxPartitions } = known.fields;
   return new ServiceError('INVALID_PARTITIONS', known.message, { partitions, maxPartitions });

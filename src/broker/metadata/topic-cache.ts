@@ -20,6 +20,8 @@ export interface TopicInfo {
   /** The number of partitions at its creation: one of these is the home partition of each request with a deduplication key. */
   readonly homePartitions: number;
   readonly config: TopicConfig;
+  /** The identity against which it counts; undefined if that is not limited. */
+  readonly creator?: string | undefined;
 }
 
 const topicConfigsPath = '/config/topics';
@@ -243,7 +245,7 @@ export class TopicCache {
         this.#namespace.get(topicPath(name)),
         this.#namespace.get(topicConfigPath(name)),
       ]);
-      const { topicId, replicas, homePartitions } = decodeTopic(topic.data);
+      const { topicId, replicas, homePartitions, creator } = decodeTopic(topic.data);
       const overrides = decodeTopicConfig(config.data);
       return {
         name,
@@ -251,6 +253,7 @@ export class TopicCache {
         partitionCount: replicas.length,
         homePartitions,
         config: effectiveConfig(overrides),
+        ...(creator !== undefined && { creator }),
       };
     } catch (error) {
       // A name that no node can have is not the name of a topic either.

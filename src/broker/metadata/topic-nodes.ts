@@ -16,12 +16,16 @@ export function preferredLeader(replicas: readonly number[]): number {
   return required(replicas[0], 'replica of a partition');
 }
 
-/** Creates all nodes of a topic. @param config its settings, as they are stored */
-export function topicCreations(name: string, topicId: string, config: string, placed: Placement): Op[] {
+/** Creates all nodes of a topic. @param topic `config` = its settings, as they are stored; `creator` = against whom it counts */
+export function topicCreations(
+  name: string,
+  { topicId, config, creator }: { topicId: string; config: string; creator: string | undefined },
+  placed: Placement,
+): Op[] {
   const { replicas } = placed;
   return [
     createNode(topicConfigPath(name), config),
-    createNode(topicPath(name), encodeTopic({ topicId, replicas, homePartitions: replicas.length })),
+    createNode(topicPath(name), encodeTopic({ topicId, replicas, homePartitions: replicas.length, creator })),
     createNode(`${topicPath(name)}/partitions`),
     ...partitionCreations(name, placed, 0),
   ];

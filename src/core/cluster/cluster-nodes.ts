@@ -125,15 +125,18 @@ export interface TopicNode {
   replicas: number[][];
   /** Number of partitions at creation; it decides the home partition of idempotent requests (docs/adr/007). */
   homePartitions: number;
+  /** The identity against which it counts; absent if that is not limited. */
+  creator?: string | undefined;
 }
 
 const topicDocument = z.object({
   topic_id: z.string(),
   partitions: z.record(z.string(), z.array(z.int())),
   home_partitions: z.int().optional(),
+  creator: z.string().optional(),
 });
 
-/** The data of `/brokers/topics/T`, version 3, plus `home_partitions`. Partitions are keyed by strings. */
+/** The data of `/brokers/topics/T`, version 3, plus `home_partitions` and `creator`. Partitions are keyed by strings. */
 export function encodeTopic(topic: TopicNode): string {
   return JSON.stringify({
     version: 3,
@@ -142,13 +145,15 @@ export function encodeTopic(topic: TopicNode): string {
     adding_replicas: {},
     removing_replicas: {},
     home_partitions: topic.homePartitions,
+    ...(topic.creator !== undefined && { creator: topic.creator }),
   });
 }
 
 export function decodeTopic(data: Buffer): TopicNode {
-  const { topic_id, partitions, home_partitions } = decodeDocument('The node of a topic', data, topicDocument);
+  const { topic_id, partitions, home_partitions, creator } = decodeDocument('The node of a topic', data, topicDocument);
   return {
     topicId: topic_id,
+    ...(creator !== undefined && { creator }),
     homePartitions: home_partitions ?? Object.keys(partitions).length,
     replicas: Array.from({ length: Object.keys(partitions).length }, (_, p) => partitions[String(p)] ?? []),
   };

@@ -17,11 +17,28 @@ const kindOf = { path: 'nodes', topic: 'topics', group: 'groups', producer: 'pro
   Kind
 >;
 
-export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'access'> }> = async (
+export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'access' | 'store'> }> = async (
   app,
   { broker },
 ) => {
-  const { access } = broker;
+  const { access, store } = broker;
+
+  /** By name, the limits of an account on what is stored, and what is used of them. */
+  async function storedOf(account: Account | undefined): Promise<z.output<typeof accessMeResponse>['limits']> {
+    const { name, limits = {} } = account?.creator ?? {};
+    if (name === undefined) return {};
+    const stored = await store.creators.find(name);
+    const used = {
+      nodes: stored?.nodes ?? 0,
+      storedBytes: (stored?.bytes ?? 0) + (stored?.logBytes ?? 0),
+      partitions: stored?.partitions ?? 0,
+    };
+    const known = (['nodes', 'storedBytes', 'partitions'] as const).flatMap((limit) => {
+      const max = limits[limit];
+      return max === undefined ? [] : [[limit, { limit: max, used: used[limit] }] as const];
+    });
+    return Object.fromEntries(known);
+  }
 
   app.get(
     '/access/me',
@@ -46,7 +63,7 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
         ...(expiresAt !== undefined && { expires: expiresAt }),
         admin: rights.isAdmin,
         allow: identity === undefined ? [] : (access.policy?.rulesOf(identity) ?? []),
-        limits: limitsOf(account),
+        limits: { ...limitsOf(account), ...(await storedOf(account)) },
       } as z.output<typeof accessMeResponse>;
     },
   );

@@ -43,7 +43,10 @@ export const multiRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 's
       const ops = request.body.ops.map((op, index) => toOp(op, index, request));
       requireOperations(request, ops);
       try {
-        const { zxid, results, replayed } = await namespace.write(ops, { idempotency: idempotencyOf(request) });
+        const { zxid, results, replayed } = await namespace.write(ops, {
+          idempotency: idempotencyOf(request),
+          creator: request.account?.creator,
+        });
         setOutcomeHeaders(reply, { zxid, replayed });
         return { zxid, results: results.map(({ op, path, stat }) => ({ op, path, ...(stat && { stat }) })) };
       } catch (error) {

@@ -227,7 +227,10 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
   /** Applies the operation of a request, and sets the headers that tell its outcome. */
   async function write(request: FastifyRequest, reply: FastifyReply, op: Op, condition: WriteCondition) {
     try {
-      const applied = await writePermitted(namespace, request, op, { idempotency: idempotencyOf(request) });
+      const applied = await writePermitted(namespace, request, op, {
+        idempotency: idempotencyOf(request),
+        creator: request.account?.creator,
+      });
       setOutcomeHeaders(reply, applied);
       return applied.result;
     } catch (error) {

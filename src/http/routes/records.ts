@@ -67,6 +67,7 @@ const produceResponses = {
     'PRODUCER_FENCED',
     'INVALID_PATH',
     'OUT_OF_ORDER_SEQUENCE',
+    'QUOTA_EXCEEDED',
     'TOO_LARGE',
     'IDEMPOTENCY_KEY_REUSED',
     'STORE_UNAVAILABLE',
@@ -158,7 +159,10 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     const checkBytes = (bytes: number) => checkRecordBytes(limits, bytes);
     const toProduce = await readProduceRequest(request, head, { type, key, checkBytes });
     // Only now, so that a request that is refused creates no topic.
-    const produced = await logWriter.produce(toProduce, known ?? (await topicAdmin.getOrCreate(name)));
+    const produced = await logWriter.produce(
+      toProduce,
+      known ?? (await topicAdmin.getOrCreate(name, request.account?.creator)),
+    );
     setOutcomeHeaders(reply, { replayed: produced.replayed });
     return { topic: name, results: produced.results, ...(offsets && { offsets: offsetsOf(produced) }) };
   }
@@ -169,7 +173,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     { offsets, results }: ProduceParameters,
     head: ProduceHead,
   ) {
-    const topic = await topicAdmin.getOrCreate(head.topic);
+    const topic = await topicAdmin.getOrCreate(head.topic, request.account?.creator);
     if (head.partition !== undefined) checkPartition(topic, head.partition);
     const lines = produceStream(request.body as Readable, {
       batchBytesMax: topic.config['max.message.bytes'],

@@ -38,6 +38,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
             'TOPIC_EXISTS',
             'INVALID_CONFIG',
             'INVALID_PARTITIONS',
+            'QUOTA_EXCEEDED',
             'INVALID_REPLICATION_FACTOR',
             'IDEMPOTENCY_KEY_REUSED',
             'STORE_UNAVAILABLE',
@@ -49,7 +50,10 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
     async (request, reply) => {
       request.require('manage', 'topics', request.body.name);
       const topic = await respondOnce(storedResponses, request, reply, topicResponse, async ({ idempotency }) => {
-        const { topic: body, ...made } = await topicAdmin.create(request.body, idempotency);
+        const { topic: body, ...made } = await topicAdmin.create(request.body, {
+          idempotency,
+          creator: request.account?.creator,
+        });
         return { body, ...made };
       });
       reply.code(201).header('location', `/v1/topics/${topic.name}`);
@@ -127,6 +131,7 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
             'UNKNOWN_TOPIC',
             'INVALID_CONFIG',
             'INVALID_PARTITIONS',
+            'QUOTA_EXCEEDED',
             'INVALID_REPLICATION_FACTOR',
             'IDEMPOTENCY_KEY_REUSED',
             'STORE_UNAVAILABLE',

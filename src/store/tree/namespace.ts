@@ -3,6 +3,7 @@
 
 import type { Stat } from '../../../schemas/common.ts';
 import type { TreeNode } from '../../../schemas/nodes.ts';
+import type { Creator } from '../../core/creator.ts';
 import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { nameOf } from '../../core/tree/path.ts';
@@ -55,6 +56,8 @@ export interface WriteOptions extends ReadOptions {
   /** Write even when Redis is at its memory limit: for small writes that the cluster needs to run, or that free memory. */
   allowOom?: boolean;
   idempotency?: IdempotencyKey | undefined;
+  /** Against whom counts what it creates; undefined if that is not limited. */
+  creator?: Creator | undefined;
   /** Its place among the writes of a session, which makes a repeat safe; in the place of an Idempotency-Key. Needs an origin. */
   sequence?: WriteSequence | undefined;
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Stat } from '../../../schemas/common.ts';
 import { type ErrorCode, errorCatalogue } from '../../../schemas/errors.ts';
 import type { CreateMode } from '../../../schemas/nodes.ts';
+import type { Creator } from '../../core/creator.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { decodeDocument } from '../../core/stored-document.ts';
 import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
@@ -86,6 +87,11 @@ const resultBytes = 6;
 const privilegedFlag = 1;
 const sequencedFlag = 2;
 const refusedFlag = 4;
+const creatorFlag = 8;
+/** The bytes of a creator besides its name; a limit that does not exist, and one that is not given. */
+const creatorBytes = 26;
+const noLimit = -1;
+const storedLimit = -2;
 /** The first byte of a result: whether it was stored before, and whether it is the error of a refused request. */
 const replayedMark = 1;
 const refusedMark = 2;
@@ -100,6 +106,7 @@ export interface WriteSequence {
 }
 
 interface RequestOptions {
+  creator?: Creator | undefined;
   privileged?: boolean;
   idempotency?: IdempotencyKey | undefined;
   sequence?: WriteSequence | undefined;
@@ -127,16 +134,27 @@ export function encodeRefusal({ code, message, fields }: ServiceError, sequence:
 function encodeHead(
   sizeMax: number,
   operationCount: number,
-  { privileged = false, idempotency, sequence }: RequestOptions,
+  { privileged = false, idempotency, creator, sequence }: RequestOptions,
   flags = 0,
 ): Encoder {
   const [id, fingerprint] = idempotencyArguments(idempotency);
-  const texts = id.length + fingerprint.length + (sequence?.sessionId.length ?? 0);
+  const texts =
+    id.length +
+    fingerprint.length +
+    (sequence?.sessionId.length ?? 0) +
+    (creator ? creatorBytes + creator.name.length : 0);
   const out = new Encoder(sizeMax + requestBytes + 3 * texts);
-  out.byte(flags + (privileged ? privilegedFlag : 0) + (sequence ? sequencedFlag : 0));
+  out.byte(flags + (privileged ? privilegedFlag : 0) + (sequence ? sequencedFlag : 0) + (creator ? creatorFlag : 0));
   out.whole(operationCount);
   out.short(id);
   out.short(fingerprint);
+  if (creator) {
+    const { name, limits } = creator;
+    out.short(name);
+    for (const limit of ['nodes', 'storedBytes', 'partitions'] as const) {
+      out.double(limits ? (limits[limit] ?? noLimit) : storedLimit);
+    }
+  }
   if (sequence) {
     out.short(sequence.sessionId);
     out.double(sequence.epoch);

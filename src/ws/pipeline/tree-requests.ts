@@ -1,6 +1,7 @@
 // Carries out the requests on the tree. They are submitted to the store at once, which keeps the order of each socket, and are sent to
 // Redis with those of other sockets.
 
+import type { FastifyRequest } from 'fastify';
 import { childrenLimitDefault } from '../../../schemas/nodes.ts';
 import type { SocketRequest } from '../../../schemas/socket.ts';
 import { isShowable, readableChildren } from '../../access/readable-children.ts';
@@ -22,6 +23,8 @@ export interface TreeSender extends Origin, Pick<Actor, 'actsAs'> {
   /** The newest transaction that its responses reflect, also those that are not sent yet. */
   readonly newestZxid: number;
   mayRead(path: string): boolean;
+  /** Who sends it. */
+  readonly asker: Pick<FastifyRequest, 'account'>;
   /** @throws ServiceError BAD_REQUEST if no session is attached */
   sequenceOf(seq: number): WriteSequence;
   succeed(pending: PendingRequest, ok: string, marks: ResponseMarks): void;
@@ -148,7 +151,7 @@ export class TreeRequests {
       this.refuse(pending, error, sender);
       return;
     }
-    this.#namespace.write(ops, { origin: sender, sequence }).then(
+    this.#namespace.write(ops, { origin: sender, sequence, creator: sender.asker.account?.creator }).then(
       ({ zxid, replayed, results }) => {
         const shown = isMulti ? multiJson(zxid, results) : writtenJson(request, results[0]);
         sender.succeed(pending, shown, { zxid, replayed });

@@ -11,6 +11,8 @@ function keys.positions(group) return keys.base .. 'positions:' .. group end
 function keys.producer(id) return keys.base .. 'producer:' .. id end
 function keys.producer_logs(id) return keys.base .. 'producer-logs:' .. id end
 function keys.offset_details(group) return keys.base .. 'offset-details:' .. group end
+function keys.creator(number) return keys.base .. 'creator:' .. number end
+keys.creators = keys.base .. 'creators'
 keys.events = keys.base .. 'transactions'
 keys.offset_events = keys.base .. 'offset-transactions'
 keys.older_events = keys.base .. 'events'

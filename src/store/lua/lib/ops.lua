@@ -146,6 +146,23 @@ local function missing_parents(path)
   return missing, txn.node(at)
 end
 
+--- The error if a node and its missing parents are more than their creator may have, or nil.
+local function creation_problem(creator, path, data, missing)
+  if not creator then return nil end
+  local bytes = txn.counted_bytes(path, #data)
+  for _, ancestor in ipairs(missing) do bytes = bytes + txn.counted_bytes(ancestor, 0) end
+  return creators.problem(creator, #missing + 1, bytes)
+end
+
+--- The error if data is more than the creator of the node may have, or nil. The limits are those of that identity, whoever writes.
+local function growth_problem(op, node, limits)
+  local creator = not limits.privileged and creators.get(node.creator) or nil
+  if not creator then return nil end
+  local wanted = limits.creator
+  if wanted and wanted.name == creator.name then creator = creators.of(wanted) end
+  return creators.problem(creator, 0, #op.data - node.data_length)
+end
+
 function ops.create(op, limits)
   if op.session ~= '' then
     local problem = session.problem(op.session, op.secret_hash, op.identity, op.epoch)
@@ -176,10 +193,15 @@ function ops.create(op, limits)
     or size_problem(op, limits)
     or ephemerals_problem(op, limits.privileged)
   if problem then return nil, problem end
+  local creator = not limits.privileged and limits.creator and creators.of(limits.creator) or nil
+  problem = creation_problem(creator, path, op.data, missing)
+  if problem then return nil, problem end
 
-  for _, ancestor in ipairs(missing) do txn.create(ancestor, '', 'text/plain; charset=utf-8', 'persistent') end
+  for _, ancestor in ipairs(missing) do
+    txn.create(ancestor, '', 'text/plain; charset=utf-8', 'persistent', nil, nil, creator)
+  end
   local owner = op.mode == 'ephemeral' and op.session or nil
-  local node = txn.create(path, op.data, op.content_type, op.mode or 'persistent', op.ttl_ms, owner)
+  local node = txn.create(path, op.data, op.content_type, op.mode or 'persistent', op.ttl_ms, owner, creator)
   return result(RESULT_CREATED, stat.of(node), op.sequential and path or '')
 end
 
@@ -211,6 +233,7 @@ function ops.set(op, limits)
   local problem = reserved_problem(op, limits.privileged)
     or kind_problem(op, node)
     or size_problem(op, limits)
+    or growth_problem(op, node, limits)
     or version_problem(op, node)
   if problem then return nil, problem end
   txn.set(node, op.data, op.content_type)
@@ -319,7 +342,7 @@ end
 
 --- Counts partitions of topics that are created or deleted. Every creation and deletion runs this, so the count is that of
 --- the tree; a store without a count is counted once.
-function ops.partitions(op)
+function ops.partitions(op, limits)
   local count = txn.partition_count()
   if op.ttl_ms > 0 and count + op.ttl_ms > op.version then
     return nil,
@@ -333,7 +356,13 @@ function ops.partitions(op)
         op.version,
       }
   end
-  if not op.absent then txn.partitions = count + op.ttl_ms end
+  local creator = limits.creator and creators.of(limits.creator) or nil
+  local problem = creator and creators.partitions_problem(creator, op.ttl_ms)
+  if problem then return nil, problem end
+  if not op.absent then
+    txn.partitions = count + op.ttl_ms
+    creators.count(creator, 'partitions', op.ttl_ms)
+  end
   return result(RESULT_CHECKED, '', '')
 end
 

@@ -8,14 +8,15 @@
 
      ARGV    1 largest data of a node, bytes  2 transactions to retain in the event stream
              3 limits of stored responses (lib/record-quota.lua)  4… the requests, each packed: flags (1 = may write reserved
-             paths, 2 = has a sequence, 4 = was refused before it came here), number of operations, record id of its
-             Idempotency-Key or '', fingerprint of the request; with a sequence: session, connection epoch, sequence; the
+             paths, 2 = has a sequence, 4 = was refused before it came here, 8 = counts against a creator), number of operations, record id of its
+             Idempotency-Key or '', fingerprint of the request; with a creator: its name, and its
+             limits of nodes, bytes and partitions (-1 = none, -2 = as they are stored); with a sequence: session, connection epoch, sequence; the
              operations (lib/ops.lua), or of a refused one its error in JSON
      Returns { 'OK', result, … } with one result for each request: a byte (1 = replayed, 2 = the error of a refused one), and
              the packed result of ops.run (lib/ops.lua) or that error; or an error, with the field replayed = 1 if it was stored ]]
 local requests = {}
 
-local HEAD, SEQUENCE, REFUSED = '>BI4I2c0I2c0', '>I2c0dd', '>I4c0'
+local HEAD, CREATOR, SEQUENCE, REFUSED = '>BI4I2c0I2c0', '>I2c0ddd', '>I2c0dd', '>I4c0'
 -- The first byte of a stored result.
 local SUCCEEDED, FAILED, REFUSAL = '\0', '\1', '\2'
 
@@ -57,8 +58,20 @@ local function apply_in_order(packed, at, count, is_refused, limits)
   return reply
 end
 
+--- Decodes against whom counts what a request makes. Returns it and the position behind it.
+local function read_creator(packed, at)
+  local name, nodes, bytes, partitions, next_at = struct.unpack(CREATOR, packed, at)
+  local function given(max) return max >= -1 and max or nil end
+  return { name = name, max_nodes = given(nodes), max_bytes = given(bytes), max_partitions = given(partitions) }, next_at
+end
+
 local function apply(packed, limits)
   local flags, count, key, fingerprint, at = struct.unpack(HEAD, packed)
+  limits.creator = nil
+  if flags >= 8 then
+    flags = flags - 8
+    limits.creator, at = read_creator(packed, at)
+  end
   limits.privileged = flags % 2 == 1
   if flags >= 2 then return apply_in_order(packed, at, count, flags >= 4, limits) end
   local replay = idempotency.find(key, fingerprint, limits.responses)

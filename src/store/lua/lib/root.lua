@@ -3,6 +3,6 @@
 --- field that the root does not have is false.
 local root = {}
 do
-  local fields = redis.call('HMGET', keys.root, 'run', 'layout', 'zxid', 'event_bytes', 'event_count')
-  root.run, root.layout, root.zxid, root.event_bytes, root.event_count = unpack(fields)
+  local fields = redis.call('HMGET', keys.root, 'run', 'layout', 'zxid', 'event_bytes', 'event_count', 'creators')
+  root.run, root.layout, root.zxid, root.event_bytes, root.event_count, root.creators = unpack(fields)
 end

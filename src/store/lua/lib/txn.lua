@@ -4,6 +4,7 @@
 --- @include "lib/text"
 --- @include "lib/stat"
 --- @include "lib/events"
+--- @include "lib/creators"
 --[[ Transactions on the tree: a unit of work. Nodes are loaded once and changed in memory, so that later operations see the
      changes of earlier ones. An operation fails before anything is written, and so changes nothing (guarantee N4). Each
      finished transaction has one zxid. Those that are written together are one entry of the event stream (lib/events.lua).
@@ -43,10 +44,15 @@ function txn.zxid() return txn.newest() + 1 end
 function txn.node(path)
   local node = txn.loaded[path]
   if node == nil then
-    local packed = redis.call('HGET', keys.node(path), 'stat')
+    local packed, creator
+    if root.creators then
+      packed, creator = unpack(redis.call('HMGET', keys.node(path), 'stat', 'creator'))
+    else
+      packed = redis.call('HGET', keys.node(path), 'stat')
+    end
     node = packed and stat.parse(packed) or false
     if node then
-      node.path, node.stored = path, true
+      node.path, node.stored, node.creator = path, true, creator or nil
     end
     txn.loaded[path] = node
   end
@@ -99,6 +105,9 @@ local function own(session_id, path, by)
   owned.changed = true
 end
 
+--- The bytes of a node that count against its creator (lib/creators.lua).
+function txn.counted_bytes(path, data_length) return #path + data_length end
+
 local function touch(node)
   node.stat = nil
   if not node.touched then
@@ -122,12 +131,15 @@ function txn.parent_path(path)
   return at == 1 and '/' or string.sub(path, 1, at - 1)
 end
 
---- Creates a node. The caller has checked that this is allowed. `owner` is the session id of an ephemeral node, else nil.
-function txn.create(path, data, content_type, mode, ttl_ms, owner)
+--- Creates a node. The caller has checked that this is allowed. `owner` is the session id of an ephemeral node, else nil; `creator`
+--- is against whom it counts, or nil.
+function txn.create(path, data, content_type, mode, ttl_ms, owner, creator)
   local zxid = txn.zxid()
   local parent = txn.node(txn.parent_path(path))
   local before = txn.loaded[path]
   if owner then own(owner, path, 1) end
+  creators.count(creator, 'nodes', 1)
+  creators.count(creator, 'bytes', txn.counted_bytes(path, #data))
   local node = {
     path = path,
     czxid = zxid,
@@ -140,6 +152,7 @@ function txn.create(path, data, content_type, mode, ttl_ms, owner)
     data_length = #data,
     num_children = 0,
     owner = owner,
+    creator = creator and creator.number,
     mode = mode,
     ttl_ms = ttl_ms or 0,
     data = data,
@@ -161,6 +174,7 @@ function txn.set(node, data, content_type)
   node.mzxid = txn.zxid()
   node.mtime = now_ms
   node.version = stat.next_version(node.version)
+  creators.count(creators.get(node.creator), 'bytes', #data - node.data_length)
   node.data_length = #data
   node.data, node.content_type = data, content_type
   touch(node)
@@ -173,6 +187,9 @@ function txn.delete(node)
   local zxid = txn.zxid()
   node.deleted = true
   if node.owner then own(node.owner, node.path, -1) end
+  local creator = creators.get(node.creator)
+  creators.count(creator, 'nodes', -1)
+  creators.count(creator, 'bytes', -txn.counted_bytes(node.path, node.data_length))
   touch(node)
   parent.num_children = parent.num_children - 1
   parent.pzxid = zxid
@@ -206,7 +223,9 @@ local function erase(node, gone)
 end
 
 local function store(node, fresh)
-  if node.data then
+  if node.data and node.creator and not node.stored then
+    redis.call('HSET', keys.node(node.path), 'stat', stat.of(node), 'data', node.data, 'type', node.content_type, 'creator', node.creator)
+  elseif node.data then
     redis.call('HSET', keys.node(node.path), 'stat', stat.of(node), 'data', node.data, 'type', node.content_type)
   else
     redis.call('HSET', keys.node(node.path), 'stat', stat.of(node))
@@ -284,6 +303,7 @@ function txn.abandon()
   if events.any() then
     events.discard()
     txn.loaded, txn.touched, txn.owned = {}, {}, {}
+    creators.abandon()
   end
 end
 
@@ -292,6 +312,7 @@ end
 function txn.write(retention)
   if txn.finished == 0 then return end
   write_nodes()
+  creators.write()
   local fields = { 'zxid', whole(txn.newest_zxid) }
   events.add_root_fields(fields)
   if txn.partitions then
