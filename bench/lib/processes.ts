@@ -111,26 +111,34 @@ export class WeirServer extends ServerProcess {
   /**
    * @param module what starts the server, as compiled
    * @param probed as for ServerProcess; not with several workers, which would get the probe as well
+   * @param env further settings
    */
-  static async open(module = 'src/main.js', probed = true, workers = 1): Promise<WeirServer> {
+  static async open(
+    module = 'src/main.js',
+    probed = true,
+    workers = 1,
+    env: Record<string, string> = {},
+  ): Promise<WeirServer> {
     const dataDir = await mkdtemp(join(tmpdir(), 'weir-bench-'));
-    return ServerProcess.start(new WeirServer(module, dataDir, probed, workers), (line, server) => {
-      if (typeof line.workerPid === 'number') server.#workerPids.push(line.workerPid);
-      if (typeof line.redisPid === 'number') {
-        server.redisPid = line.redisPid;
-        server.redisVersion = String(line.redisVersion);
-      }
-      if (line.msg !== 'Weirkeeper serves') return false;
-      server.url = String(line.url);
-      const lock = JSON.parse(readFileSync(join(dataDir, 'weir.lock'), 'utf8'));
-      server.socketPath = lock.details.socketPath;
-      return true;
-    });
+    return ServerProcess.start(
+      new WeirServer(module, dataDir, probed, { WEIR_WORKERS: String(workers), ...env }),
+      (line, server) => {
+        if (typeof line.workerPid === 'number') server.#workerPids.push(line.workerPid);
+        if (typeof line.redisPid === 'number') {
+          server.redisPid = line.redisPid;
+          server.redisVersion = String(line.redisVersion);
+        }
+        if (line.msg !== 'Weirkeeper serves') return false;
+        server.url = String(line.url);
+        const lock = JSON.parse(readFileSync(join(dataDir, 'weir.lock'), 'utf8'));
+        server.socketPath = lock.details.socketPath;
+        return true;
+      },
+    );
   }
 
-  private constructor(module: string, dataDir: string, probed: boolean, workers: number) {
-    const env = { WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info', WEIR_WORKERS: String(workers) };
-    super(module, env, probed);
+  private constructor(module: string, dataDir: string, probed: boolean, settings: Record<string, string>) {
+    super(module, { WEIR_PORT: '0', WEIR_DATA_DIR: dataDir, WEIR_LOG_LEVEL: 'info', ...settings }, probed);
     this.#dataDir = dataDir;
   }
 

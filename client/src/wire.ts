@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'AUTH_REQUIRED'
   | 'FORBIDDEN'
   | 'RESERVED_PATH'
+  | 'QUOTA_EXCEEDED'
   | 'NOT_FOUND'
   | 'NO_NODE'
   | 'NO_PARENT'

@@ -1,13 +1,13 @@
 // Ends expired sessions. Every broker runs it, so one live broker is enough (guarantee N5); the script decides by the store's
-// clock, so several at once do no harm. If no broker has run it for longer than a second, clients could not renew either: that
-// is an outage, and the script extends all deadlines (N6). While another broker runs, one that hangs is no outage.
+// clock, so several at once do no harm. If no broker has run it, nor written to the tree, for longer than a second, clients could not
+// renew either: that is an outage, and the script extends all deadlines (N6). While another broker runs, one that hangs is no outage.
 import type { Logger } from 'pino';
 import type { Sessions } from '../../store/tree/sessions.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 
 const everyMs = 200;
-/** If no broker has looked for expired sessions for this long, it was an outage (guarantee N6). */
+/** If no broker has looked for expired sessions or written to the tree for this long, it was an outage (guarantee N6). lua/lib/txn.lua has it, too. */
 const outageMs = 1000;
 
 /** @param onTimersDue called while a timer of a group is due, which the same call to the store finds out */

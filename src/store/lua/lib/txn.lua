@@ -26,6 +26,18 @@ local txn = {
 --- The bytes of a node's deletion within a transaction: its path, and its event (lib/events.lua, lib/stat.lua).
 function txn.deletion_bytes(path) return 2 * #path + 96 end
 
+-- As src/broker/sessions/session-reaper.ts has it.
+local OUTAGE_MS = 1000
+
+--- Whether the store was of no use for longer than `outage_ms` until now: no expired sessions were searched, and nothing was
+--- written to the tree. While there are writes, sessions can be renewed, however late the search is: it may wait behind large
+--- transactions. A store that was never searched is a new one.
+function txn.was_outage(outage_ms)
+  if not root.reaped_at then return false end
+  local reaped_at = tonumber(root.reaped_at)
+  return reaped_at == 0 or now_ms - math.max(reaped_at, tonumber(root.written_at or '0')) > outage_ms
+end
+
 -- How many members one command gets: Lua's stack holds some thousands.
 local BATCH = 500
 
@@ -313,7 +325,12 @@ function txn.write(retention)
   if txn.finished == 0 then return end
   write_nodes()
   creators.write()
-  local fields = { 'zxid', whole(txn.newest_zxid) }
+  local fields = { 'zxid', whole(txn.newest_zxid), 'written_at', whole(now_ms) }
+  -- The first script after an outage may be a write: the next search for expired sessions must still find out.
+  if txn.was_outage(OUTAGE_MS) then
+    fields[#fields + 1] = 'reaped_at'
+    fields[#fields + 1] = '0'
+  end
   events.add_root_fields(fields)
   if txn.partitions then
     fields[#fields + 1] = 'partitions'

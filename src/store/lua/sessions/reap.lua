@@ -4,8 +4,8 @@
      while more are overdue. Each end is a transaction of its own. A call is bounded, so that it does not block the store;
      yet it ends many sessions, because those that end together must not wait for each other (guarantee N5).
 
-     An outage must not end sessions (guarantee N6). If this script has not run for longer than the outage threshold, every
-     session has its full time to live again from now on. That moment is stored once, not in each session: a session found
+     An outage must not end sessions (guarantee N6). If for longer than the outage threshold neither this script has
+     run nor anything was written, every session has its full time to live again from now on. That moment is stored once, not in each session: a session found
      overdue whose time to live from that moment has not passed gets its deadline moved.
 
      It also says whether a timer of a group is due, so that an idle broker makes one call for both.
@@ -22,14 +22,13 @@ local SESSIONS_MAX = 200
 -- About 10 us each. A session that has more nodes still ends in one transaction.
 local NODES_MAX = 200
 
--- A store without this field is a new one, and has had no outage.
-local reaped_at = tonumber(redis.call('HGET', keys.root, 'reaped_at') or now_ms)
 local forgiven = '0'
-if now_ms - reaped_at > outage_ms then
+if txn.was_outage(outage_ms) then
   redis.call('HSET', keys.root, 'forgiven_at', now_ms)
   forgiven = '1'
 end
 redis.call('HSET', keys.root, 'reaped_at', now_ms)
+root.reaped_at = now_ms
 
 local forgiven_at = tonumber(redis.call('HGET', keys.root, 'forgiven_at') or '0')
 local due = redis.call('ZRANGE', keys.sessions, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, SESSIONS_MAX, 'WITHSCORES')
