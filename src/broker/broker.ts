@@ -7,6 +7,7 @@ import { soleBrokerId } from '../core/cluster/cluster-nodes.ts';
 import type { ServiceError } from '../core/service-error.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
 import type { Store } from '../store/store.ts';
+import { countAccess } from './access-metrics.ts';
 import { ClusterGroupMetrics } from './groups/cluster-group-metrics.ts';
 import { GroupConsumer } from './groups/consume/group-consumer.ts';
 import { MemberReader } from './groups/consume/member-reader.ts';
@@ -63,9 +64,6 @@ export interface BrokerOptions {
   predecessor?: string;
 }
 
-/** The identities whose use of their limits the metrics show. */
-const limitedIdentitiesMax = 100;
-
 export class Broker {
   readonly config: Config;
   readonly store: Store;
@@ -116,7 +114,8 @@ export class Broker {
     this.#loading = options.loading;
     this.metrics = options.metrics ?? createMetrics();
     this.access = options.access ?? AccessControl.open(log);
-    this.#countAccess();
+    countAccess(this.access, this.metrics);
+    this.access.onChange(() => void this.registration.update());
     this.#countAudit();
     this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Slow readers whose connection was closed.', [
       'kind',
@@ -330,59 +329,6 @@ export class Broker {
   /** Ends all long polls, streams and sockets, so that the HTTP server can close. */
   endWaits(): void {
     this.#stopping.abort();
-  }
-
-  #countAccess(): void {
-    const { access, metrics } = this;
-    const denied = metrics.counter('access_denied_total', 'Requests refused by the policy, by identity and verb.', [
-      'identity',
-      'verb',
-    ]);
-    access.onChange(() => void this.registration.update());
-    metrics.gauges('access_policy_info', 'The policy in use, by its hash; always 1.', ['hash'], () =>
-      access.policy ? [{ labels: { hash: access.policy.hash }, value: 1 }] : [],
-    );
-    access.onDenied((identity, verb) => denied.inc({ identity, verb }));
-    this.#countLimits();
-    metrics.gauge(
-      'access_policy_errors_total',
-      'Changes of the policy file that could not be used.',
-      () => access.errors,
-    );
-    metrics.gauge(
-      'access_policy_loaded_timestamp_seconds',
-      'When the policy in use was read, in seconds since 1970; 0 without a policy.',
-      () => access.loadedAt / 1000,
-    );
-  }
-
-  #countLimits(): void {
-    const { access, metrics } = this;
-    const refused = metrics.counter(
-      'access_limited_total',
-      'Requests refused or delayed by a limit of their identity, by identity and limit.',
-      ['identity', 'limit'],
-    );
-    access.accounts.onRefused((identity, limit) => refused.inc({ identity: access.labelOf(identity), limit }));
-    const usage = (of: 'limit' | 'used') => () =>
-      [...access.accounts.all]
-        // Users of an issuer may be any number.
-        .filter(({ identity }) => access.labelOf(identity) === identity)
-        .slice(0, limitedIdentitiesMax)
-        .flatMap((account) =>
-          Object.entries(account.usage()).map(([limit, value]) => ({
-            labels: { identity: account.identity, limit },
-            value: value[of],
-          })),
-        );
-    const labels: ('identity' | 'limit')[] = ['identity', 'limit'];
-    metrics.gauges(
-      'access_limit_used',
-      'What identities use of their limits; of rates, in this second.',
-      labels,
-      usage('used'),
-    );
-    metrics.gauges('access_limit', 'The limits of identities that have used them.', labels, usage('limit'));
   }
 
   #countAudit(): void {

@@ -235,7 +235,7 @@ t.test('batches of a stream of records count as they come', async (t) => {
 t.test('a caller sees its limits and what it uses, and changed limits apply at once', async (t) => {
   const { greedy, other, policy } = await start(t, 'requests: 50/s, watches: 7k');
   const { limits, allow } = (await greedy('GET', '/v1/access/me')).body;
-  t.match(limits, { requests: { limit: 50, used: 1 }, watches: { limit: 7000, used: 0 } });
+  t.match(limits, { requests: { limit: 50, used: Number }, watches: { limit: 7000, used: 0 } });
   t.match(allow, [{ limits: { requests: 50, watches: 7000 } }]);
   t.same((await other('GET', '/v1/access/me')).body.limits, {});
   await policy.change(
