@@ -48,6 +48,8 @@ const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 const clockTolerance = '30s';
 /** Verified JWTs whose claims are kept until they expire, by their hash. */
 const verifiedMax = 10_000;
+/** Headers with a valid token whose callers are kept. */
+const knownTokensMax = 10_000;
 /** How long a verified JWT is believed before its signature is checked again, as keys are revoked. */
 const verifiedMsMax = 60_000;
 
@@ -57,6 +59,11 @@ export class Authenticator {
   /** What verifies JWTs, loaded only for a policy that has them; undefined without. */
   readonly #jwt: Promise<{ jose: typeof import('jose'); keys: JWTVerifyGetKey }> | undefined;
   readonly #verified = new LRUCache<string, JWTPayload>({ max: verifiedMax, ttl: verifiedMsMax });
+  /**
+   * Callers by the header with their valid token, so that it is hashed once and not for each request. They end with the policy. The given
+   * header is found by its hash with a seed of this process, so the time of the search tells nothing of those that are known.
+   */
+  readonly #known = new LRUCache<string, Caller>({ max: knownTokensMax });
 
   /** The callers of the certificates of open connections. */
   readonly #byCertificates = new WeakMap<ClientCertificate, Caller>();
@@ -81,6 +88,14 @@ export class Authenticator {
       if (!certificate) return this.#anonymous();
       return ignored === undefined ? this.#byCertificate(certificate) : this.#anonymous(ignored);
     }
+    const known = this.#known.get(authorization);
+    if (known && (known.expiresAt === undefined || known.expiresAt > this.#now())) return known;
+    const caller = this.#byAuthorization(authorization);
+    if (!(caller instanceof Promise)) this.#known.set(authorization, caller);
+    return caller;
+  }
+
+  #byAuthorization(authorization: string): Caller | Promise<Caller> {
     const [, scheme = '', value = ''] = /^(\S+) +(\S+)$/.exec(authorization.trim()) ?? [];
     switch (scheme.toLowerCase()) {
       case 'bearer':
