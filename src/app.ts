@@ -55,6 +55,7 @@ import { schemaController } from './http/plugins/validation.ts';
 import { createRefusal } from './http/refusals.ts';
 import { routeConfig } from './http/route-config.ts';
 import { accessRoutes } from './http/routes/access.ts';
+import { accessTokenRoutes } from './http/routes/access-tokens.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
 import { discoveryRoutes } from './http/routes/discovery.ts';
 import { docsRoutes } from './http/routes/docs.ts';
@@ -73,6 +74,7 @@ import { sessionsRoutes } from './http/routes/sessions.ts';
 import { topicTailRoutes } from './http/routes/topic-tail.ts';
 import { topicsRoutes } from './http/routes/topics.ts';
 import { watchStreamRoutes } from './http/routes/watch-stream.ts';
+import { takeTickets } from './http/tickets.ts';
 import { waitingSessions } from './http/waiting-session.ts';
 import type { StoredLimits } from './store/stored-limits.ts';
 import type { ServerTls } from './tls/server-tls.ts';
@@ -160,6 +162,7 @@ export async function buildApp(
   if (tls) await app.register(tlsOfPort, { tls, metrics: broker.metrics });
   connections.attach(app.server);
   const webSockets = sortUpgrades(app.server, connections);
+  takeTickets(app.server, webSockets);
   // Before the plugin that closes all sockets: some finish what is in flight first.
   const sockets = new Sockets(broker);
   app.addHook('preClose', () => sockets.drained());
@@ -241,6 +244,7 @@ export async function buildApp(
   await app.register(multiRoutes, versioned);
   await app.register(sessionsRoutes, versioned);
   await app.register(accessRoutes, versioned);
+  await app.register(accessTokenRoutes, versioned);
   await app.register(clusterRoutes, versioned);
   await app.register(topicsRoutes, versioned);
   await app.register(partitionsRoutes, versioned);

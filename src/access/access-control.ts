@@ -7,6 +7,7 @@ import { ServiceError } from '../core/service-error.ts';
 import { Accounts } from './accounts.ts';
 import type { AuditLog, Origin } from './audit-log.ts';
 import { Authenticator, type Caller, type Credentials } from './authenticator.ts';
+import { DerivedTokens, type ParentCredential, type TokenSource } from './derived-tokens.ts';
 import { Policy } from './policy.ts';
 import { PolicyError } from './policy-file.ts';
 import { missingText, openRights } from './rights.ts';
@@ -23,6 +24,7 @@ export const openCaller: Caller = {
   tokenId: undefined,
   expiresAt: undefined,
   rights: openRights,
+  isDerived: false,
 };
 
 export class AccessControl {
@@ -36,6 +38,7 @@ export class AccessControl {
   readonly #deniedListeners = new Set<(identity: string, verb: string) => void>();
   #policy: Policy | undefined;
   #authenticator: Authenticator | undefined;
+  #derived: DerivedTokens | undefined;
   #text: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #errors = 0;
@@ -87,7 +90,35 @@ export class AccessControl {
     return this.#loadedAt;
   }
 
-  /** @returns a promise only if a JWT has to be verified. @throws ServiceError AUTH_REQUIRED */
+  /**
+   * Uses the store for derived tokens and tickets. To be called before the first request.
+   * @param share the part of all lookups that one client may have in flight while others have none
+   */
+  useStore(source: TokenSource, share: number): void {
+    if (!this.#policy) return;
+    this.#derived = new DerivedTokens(source, share);
+    this.#authenticator = new Authenticator(this.#policy, this.#derived);
+  }
+
+  /** Derived tokens and tickets; undefined without a policy. */
+  get derived(): DerivedTokens | undefined {
+    return this.#derived;
+  }
+
+  /**
+   * The credential of a caller, for what comes from it.
+   * @throws ServiceError BAD_REQUEST without a policy; AUTH_REQUIRED if the credential has ended meanwhile
+   */
+  credentialOf({ identity, tokenId, expiresAt, isDerived }: Caller): ParentCredential {
+    if (!this.#policy || identity === undefined) {
+      throw new ServiceError('BAD_REQUEST', 'This server has no policy: requests need no tokens and no tickets.');
+    }
+    const basis = isDerived ? '' : this.#policy.basisOf(identity, tokenId);
+    if (basis === undefined) throw new ServiceError('AUTH_REQUIRED', 'The credential of this request has just ended.');
+    return { identity, token: tokenId, basis, expiresAt };
+  }
+
+  /** @returns a promise only if a JWT has to be verified, or a derived token looked up. @throws ServiceError AUTH_REQUIRED */
   callerOf(credentials: Credentials): Caller | Promise<Caller> {
     return this.#authenticator ? this.#authenticator.callerOf(credentials) : openCaller;
   }
@@ -218,6 +249,7 @@ export class AccessControl {
 
   close(): void {
     clearInterval(this.#timer);
+    this.#derived?.close();
   }
 
   /** @returns whether the file has changed */
@@ -234,7 +266,7 @@ export class AccessControl {
     this.#text = text;
     const policy = new Policy(text);
     this.#policy = policy;
-    this.#authenticator = new Authenticator(policy);
+    this.#authenticator = new Authenticator(policy, this.#derived);
     this.#loadedAt = Date.now();
     return true;
   }

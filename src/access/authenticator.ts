@@ -4,10 +4,12 @@ import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { ServiceError } from '../core/service-error.ts';
 import type { ClientCertificate } from './client-certificate.ts';
+import type { DerivedToken, DerivedTokens, ParentCredential } from './derived-tokens.ts';
 import type { IdentityLimits } from './limits.ts';
 import type { Policy } from './policy.ts';
-import type { Rights } from './rights.ts';
-import { tokenIdOf } from './tokens.ts';
+import type { Grant } from './policy-file.ts';
+import { narrowedRights, type Rights } from './rights.ts';
+import { hasHash, isDerivedId, tokenIdOf } from './tokens.ts';
 
 /** Who a request comes from. */
 export interface Caller {
@@ -24,6 +26,10 @@ export interface Caller {
   readonly hint?: string | undefined;
   /** What its identity may use; undefined if that is not limited. */
   readonly limits?: IdentityLimits | undefined;
+  /** Whether its credential is a derived token, which makes no others. */
+  readonly isDerived: boolean;
+  /** What a derived token allows itself. */
+  readonly narrowedTo?: readonly Grant[];
 }
 
 /** Whose things a caller may use: those of this identity; undefined = those of all. */
@@ -40,6 +46,10 @@ export interface Credentials {
   certificate?: ClientCertificate | undefined;
   /** Why that certificate does not count for this request, as a sentence. */
   ignored?: string | undefined;
+  /** What the ticket of an event stream comes from, in the place of the header. */
+  ticketOf?: ParentCredential | undefined;
+  /** Who sends it, for the share of the tokens that are looked up at once. */
+  client: string;
 }
 
 /** Only algorithms with a public key: with a shared secret, who verifies could also sign. */
@@ -58,6 +68,7 @@ export class Authenticator {
   readonly #now: () => number;
   /** What verifies JWTs, loaded only for a policy that has them; undefined without. */
   readonly #jwt: Promise<{ jose: typeof import('jose'); keys: JWTVerifyGetKey }> | undefined;
+  readonly #derived: DerivedTokens | undefined;
   readonly #verified = new LRUCache<string, JWTPayload>({ max: verifiedMax, ttl: verifiedMsMax });
   /**
    * Callers by the header with their valid token, so that it is hashed once and not for each request. They end with the policy. The given
@@ -68,9 +79,13 @@ export class Authenticator {
   /** The callers of the certificates of open connections. */
   readonly #byCertificates = new WeakMap<ClientCertificate, Caller>();
 
-  /** @param now the time, ms since 1970 */
-  constructor(policy: Policy, now: () => number = Date.now) {
+  /**
+   * @param derived where derived tokens are found; undefined where there are none
+   * @param now the time, ms since 1970
+   */
+  constructor(policy: Policy, derived?: DerivedTokens, now: () => number = Date.now) {
     this.#policy = policy;
+    this.#derived = derived;
     this.#now = now;
     const { jwt } = policy.document;
     if (jwt) {
@@ -80,10 +95,11 @@ export class Authenticator {
 
   /**
    * Finds the caller. Without credentials it is anonymous.
-   * @returns a promise only if a JWT has to be verified
-   * @throws ServiceError AUTH_REQUIRED for credentials that are not valid; STORE_UNAVAILABLE is never thrown
+   * @returns a promise only if a JWT has to be verified, or a derived token looked up
+   * @throws ServiceError AUTH_REQUIRED for credentials that are not valid; TOO_MANY_REQUESTS and STORE_UNAVAILABLE for a derived token
    */
-  callerOf({ authorization, certificate, ignored }: Credentials): Caller | Promise<Caller> {
+  callerOf({ authorization, certificate, ignored, ticketOf, client }: Credentials): Caller | Promise<Caller> {
+    if (ticketOf) return this.#byTicket(ticketOf, client);
     if (authorization === undefined) {
       if (!certificate) return this.#anonymous();
       return ignored === undefined ? this.#byCertificate(certificate) : this.#anonymous(ignored);
@@ -101,11 +117,11 @@ export class Authenticator {
       case 'bearer':
         return tokenIdOf(value) === undefined && value.split('.').length === 3
           ? this.#byJwt(value)
-          : this.#byToken(value);
+          : this.#byToken(value, client);
       case 'basic': {
         const text = Buffer.from(value, 'base64').toString('utf8');
         const at = text.indexOf(':');
-        return this.#byToken(text.slice(at + 1), at < 0 ? '' : text.slice(0, at));
+        return this.#byToken(text.slice(at + 1), client, at < 0 ? '' : text.slice(0, at));
       }
     }
     throw refused(
@@ -114,17 +130,22 @@ export class Authenticator {
   }
 
   /** @param user the identity that the client has named; undefined if it named none */
-  #byToken(token: string, user?: string): Caller {
+  #byToken(token: string, client: string, user?: string): Caller | Promise<Caller> {
     const stored = this.#policy.tokenOf(token);
     const id = tokenIdOf(token);
     if (id === undefined)
       throw refused('The token is malformed; it must be weir_<id>_<43 characters>, as it was given out.');
+    if (isDerivedId(id)) {
+      return this.#derivedCaller(id, client, (found) => {
+        return hasHash(token, found.sha256) && (user === undefined || user === found.parent.identity);
+      });
+    }
     if (!stored || (user !== undefined && user !== stored.identity)) {
       throw refused(`The token ${id} is not valid: it is unknown or revoked, or belongs to another identity.`);
     }
     const { identity, expiresAt } = stored;
     if (expiresAt !== undefined && expiresAt <= this.#now()) {
-      throw refused(`The token ${id} has expired at ${new Date(expiresAt).toISOString()}; use a new one.`);
+      throw expired(`The token ${id}`, expiresAt);
     }
     return this.#caller(identity, id, expiresAt);
   }
@@ -134,9 +155,7 @@ export class Authenticator {
     const { label, problem, expiresAt } = certificate;
     if (problem !== undefined) throw refused(`The client certificate ${label} is not trusted: ${problem}.`);
     if (expiresAt <= this.#now()) {
-      throw refused(
-        `The client certificate ${label} has expired at ${new Date(expiresAt).toISOString()}; use a new one.`,
-      );
+      throw expired(`The client certificate ${label}`, expiresAt);
     }
     const known = this.#byCertificates.get(certificate);
     if (known) return known;
@@ -152,6 +171,48 @@ export class Authenticator {
         : { ...this.#caller(identity, undefined, expiresAt), certificate: label };
     this.#byCertificates.set(certificate, caller);
     return caller;
+  }
+
+  /** @param isRight whether the token that was found is the one that was sent */
+  #derivedCaller(id: string, client: string, isRight: (found: DerivedToken) => boolean): Caller | Promise<Caller> {
+    const callerOf = (found: DerivedToken | undefined): Caller => {
+      if (!found || !isRight(found)) {
+        throw refused(
+          `The token ${id} is not valid: it is unknown, has expired or was revoked, or belongs to another identity.`,
+        );
+      }
+      const parent = this.#callerFrom(found.parent, `the derived token ${id}`);
+      if (found.expiresAt <= this.#now()) throw expired(`The token ${id}`, found.expiresAt);
+      return {
+        ...parent,
+        tokenId: id,
+        expiresAt: Math.min(found.expiresAt, parent.expiresAt ?? Number.POSITIVE_INFINITY),
+        rights: narrowedRights(found.own, parent.rights, this.#policy.anonymous),
+        isDerived: true,
+        narrowedTo: found.allow,
+      };
+    };
+    const found = this.#derived?.find(id, client);
+    return found instanceof Promise ? found.then(callerOf) : callerOf(found);
+  }
+
+  #byTicket(credential: ParentCredential, client: string): Caller | Promise<Caller> {
+    const { token, identity, basis } = credential;
+    if (basis === '' && token !== undefined)
+      return this.#derivedCaller(token, client, ({ parent }) => parent.identity === identity);
+    return this.#callerFrom(credential, 'the ticket');
+  }
+
+  /**
+   * The caller of a credential from which another one comes, as it is now.
+   * @param what comes from it, for the text of an error
+   */
+  #callerFrom({ identity, token, basis, expiresAt }: ParentCredential, what: string): Caller {
+    if (this.#policy.basisOf(identity, token) !== basis)
+      throw refused(`The credential that ${what} comes from is not valid any more, so neither is this.`);
+    const ends = token === undefined ? expiresAt : this.#policy.expiryOf(token);
+    if (ends !== undefined && ends <= this.#now()) throw expired(`The credential that ${what} comes from`, ends);
+    return this.#caller(identity, token, ends);
   }
 
   async #byJwt(token: string): Promise<Caller> {
@@ -197,13 +258,18 @@ export class Authenticator {
 
   #anonymous(hint?: string): Caller {
     const { anonymous: rights } = this.#policy;
-    return { identity: undefined, tokenId: undefined, expiresAt: undefined, rights, hint };
+    return { identity: undefined, tokenId: undefined, expiresAt: undefined, rights, hint, isDerived: false };
   }
 
   #caller(identity: string, tokenId?: string, expiresAt?: number): Caller {
     const policy = this.#policy;
-    return { identity, tokenId, expiresAt, rights: policy.rightsOf(identity), limits: policy.limitsOf(identity) };
+    const limits = policy.limitsOf(identity);
+    return { identity, tokenId, expiresAt, rights: policy.rightsOf(identity), limits, isDerived: false };
   }
+}
+
+function expired(what: string, at: number): ServiceError {
+  return refused(`${what} has expired at ${new Date(at).toISOString()}; use a new one.`);
 }
 
 function refused(detail: string): ServiceError {

@@ -5,6 +5,7 @@ import { describeIssues, parseOptions } from '../core/issues.ts';
 import { parseCertificatePattern } from './client-certificate.ts';
 import { limitsSchema } from './limits.ts';
 import { nodePatternProblem } from './node-rules.ts';
+import { isDerivedId } from './tokens.ts';
 import { type Kind, publicThings, type Verb, verbsOf } from './verbs.ts';
 
 /** The policy is not valid; the message has one line for each problem. */
@@ -29,7 +30,10 @@ const certsPerIdentityMax = 20;
 
 const tokenSchema = z.strictObject({
   // YAML reads an id of digits as a number.
-  id: z.coerce.string().regex(/^[a-z0-9-]{1,64}$/, 'must have 1 to 64 of the characters a-z 0-9 -'),
+  id: z.coerce
+    .string()
+    .regex(/^[a-z0-9-]{1,64}$/, 'must have 1 to 64 of the characters a-z 0-9 -')
+    .refine((id) => !isDerivedId(id), 'must not be d- and 16 hex digits, as the ids of derived tokens are'),
   sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of the whole token, as 64 lower-case hex digits'),
   expires: z
     .union([z.iso.date(), z.iso.datetime({ offset: true })], {
@@ -87,6 +91,12 @@ const grantSchema = z.strictObject({
   read: z.array(z.enum(publicThings, { error: `must be of ${publicThings.join(', ')}` })).default([]),
 });
 export type Grant = z.output<typeof grantSchema>;
+
+/** What a derived token allows, at most: rules without `who`. */
+export const grantsSchema = z
+  .array(grantSchema.extend({ admin: z.boolean().default(false) }))
+  .min(1, 'must have a rule')
+  .max(100, 'may have at most 100 rules');
 
 const ruleSchema = grantSchema.extend({
   who: z.union([z.literal('*'), identityName], { error: 'must be the name of an identity, or * for all' }),

@@ -9,9 +9,10 @@ import {
   parseCertificatePattern,
 } from './client-certificate.ts';
 import { type IdentityLimits, largestOf } from './limits.ts';
-import { identityNamePattern, type PolicyDocument, type Rule, readPolicy } from './policy-file.ts';
+import { type Grant, identityNamePattern, type PolicyDocument, type Rule, readPolicy } from './policy-file.ts';
 import { anonymousRights, type Rights, RuleRights, withName } from './rights.ts';
 import { hasHash, tokenIdOf } from './tokens.ts';
+import type { Resource, Verb } from './verbs.ts';
 
 /** Identities whose compiled rights are kept. With one identity for each user of a JWT issuer there may be any number. */
 const compiledRightsMax = 10_000;
@@ -88,19 +89,42 @@ export class Policy {
     return [...new Set(matched.map(({ identity }) => identity))];
   }
 
+  /**
+   * What a credential is made of, as a text: what comes from it ends when that changes.
+   * @param tokenId the id of its token; undefined for one without, such as a JWT
+   * @returns undefined if the identity has no such credential (any more)
+   */
+  basisOf(identity: string, tokenId: string | undefined): string | undefined {
+    if (tokenId !== undefined) {
+      const stored = this.#tokens.get(tokenId);
+      return stored?.identity === identity ? `token ${stored.sha256.toString('hex')}` : undefined;
+    }
+    const { jwt, identities } = this.document;
+    const { tokens: _, ...others } = (Object.hasOwn(identities, identity) && identities[identity]) || { tokens: [] };
+    return createHash('sha256')
+      .update(JSON.stringify([jwt, others]))
+      .digest('base64url');
+  }
+
+  /** When a token of the file expires, ms since 1970; undefined if it does not. */
+  expiryOf(tokenId: string): number | undefined {
+    return this.#tokens.get(tokenId)?.expiresAt;
+  }
+
   /** The rules that name an identity, or all, as it reads them: with its name, and without what they do not have. */
   rulesOf(identity: string): Record<string, unknown>[] {
-    const rules = this.#rulesFor(identity).map(({ nodes, topics, groups, producers, read, limits = {} }) => ({
-      nodes: namedIn(nodes, identity),
-      topics: namedIn(topics, identity),
-      groups: namedIn(groups, identity),
-      producers: namedIn(producers, identity),
-      read,
-      limits,
-    }));
-    return rules.map((rule) =>
-      Object.fromEntries(Object.entries(rule).filter(([, part]) => Object.keys(part).length > 0)),
-    );
+    return this.#rulesFor(identity).map((rule) => shownRule(rule, identity));
+  }
+
+  /** Why an identity may do something, as the policy says it: the first rule, with the pattern that matters; undefined if it may not. */
+  reasonFor(identity: string, verb: Verb, resource: Resource): string | undefined {
+    const allows = (rules: (Grant & { admin?: boolean })[]) =>
+      new RuleRights(identity, rules, []).allows(verb, resource);
+    if (allows([])) return 'every identity may';
+    for (const rule of this.#rulesFor(identity)) {
+      for (const { text, part } of partsOf(rule)) if (allows([part])) return `who: ${rule.who}, ${text}`;
+    }
+    return undefined;
   }
 
   /** What an identity may do. */
@@ -127,6 +151,39 @@ export class Policy {
   #rulesFor(identity: string): Rule[] {
     return this.document.allow.filter(({ who }) => who === '*' || who === identity);
   }
+}
+
+/** A rule for texts: with the name of the identity, and without what it does not have. */
+export function shownRule(rule: Grant & Partial<Rule>, identity: string): Record<string, unknown> {
+  const { nodes, topics, groups, producers, read, limits = {}, admin = false } = rule;
+  const parts = {
+    nodes: namedIn(nodes, identity),
+    topics: namedIn(topics, identity),
+    groups: namedIn(groups, identity),
+    producers: namedIn(producers, identity),
+    read,
+    limits,
+  };
+  const shown = Object.fromEntries(Object.entries(parts).filter(([, part]) => Object.keys(part).length > 0));
+  return admin ? { ...shown, admin } : shown;
+}
+
+/** A rule as several with one pattern each, and their texts. */
+function partsOf({
+  nodes,
+  topics,
+  groups,
+  producers,
+  admin,
+}: Rule): { text: string; part: Grant & { admin: boolean } }[] {
+  const empty = { nodes: {}, topics: {}, groups: {}, producers: {}, read: [], admin: false };
+  if (admin) return [{ text: 'admin: true', part: { ...empty, admin } }];
+  return Object.entries({ nodes, topics, groups, producers }).flatMap(([kind, grants]) =>
+    Object.entries(grants).map(([pattern, verbs]) => ({
+      text: `${kind}: { "${pattern}": [${verbs.join(', ')}] }`,
+      part: { ...empty, [kind]: { [pattern]: verbs } },
+    })),
+  );
 }
 
 function namedIn(grants: Record<string, readonly string[]>, identity: string): Record<string, readonly string[]> {

@@ -34,6 +34,16 @@ export function anonymousRights(things: readonly PublicThing[]): Rights {
   };
 }
 
+/** The rights of a derived token: what it allows itself, and its parent may at the moment. */
+export function narrowedRights(own: Rights, parent: Rights, anonymous: Rights): Rights {
+  return {
+    isAdmin: own.isAdmin && parent.isAdmin,
+    allows: (verb, resource) => own.allows(verb, resource) && parent.allows(verb, resource),
+    allowsSubtree: (verb, path) => own.allowsSubtree(verb, path) && parent.allowsSubtree(verb, path),
+    reads: (thing) => parent.reads(thing) && (own.reads(thing) || anonymous.reads(thing)),
+  };
+}
+
 /** Nodes of the service itself follow the things that they describe: reading them needs this. Writing them is refused to all. */
 type Reserved = { verb: Verb; resource: Resource } | 'anyIdentity' | undefined;
 

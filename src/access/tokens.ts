@@ -19,6 +19,18 @@ export function newToken(id: string): NewToken {
   return { token, id, sha256: hashOf(token).toString('hex') };
 }
 
+const derivedIdPattern = /^d-[0-9a-f]{16}$/;
+
+/** @returns a new id of a derived token */
+export function newDerivedId(): string {
+  return `d-${randomBytes(8).toString('hex')}`;
+}
+
+/** Whether an id is that of a derived token. Those of the policy file may not have this form. */
+export function isDerivedId(id: string): boolean {
+  return derivedIdPattern.test(id);
+}
+
 /** The id in a token; undefined if the text is not a token. */
 export function tokenIdOf(token: string): string | undefined {
   return tokenPattern.exec(token)?.[1];

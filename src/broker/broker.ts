@@ -114,6 +114,7 @@ export class Broker {
     this.#loading = options.loading;
     this.metrics = options.metrics ?? createMetrics();
     this.access = options.access ?? AccessControl.open(log);
+    this.access.useStore(store.accessTokens, config.addressShare);
     countAccess(this.access, this.metrics);
     this.access.onChange(() => void this.registration.update());
     this.#countAudit();

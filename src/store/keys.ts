@@ -12,7 +12,7 @@ export function coordinationKeys(prefix: string) {
      * Hash: `zxid` of the newest transaction; `layout`, the version of the stored form; `run`, the run id of the Redis when it was last
      * opened; `cluster_id`; `reaped_at` and `forgiven_at`, ms (lua/sessions/reap.lua); `written_at`, when the tree was written last, ms; of both event streams the sums
      * and the floor, `event_bytes` to `offset_events_floor` (lua/lib/events.lua); the counters `group_version` (lua/lib/group.lua) and `consume_calls`
-     * (lua/lib/group-apply.lua); `creators` if there are any; during a migration `migrated_to`, the layout that is complete (lua/cluster/claim-migration.lua).
+     * (lua/lib/group-apply.lua) and `access_changes` (lua/lib/access.lua); `creators` if there are any; during a migration `migrated_to`, the layout that is complete (lua/cluster/claim-migration.lua).
      */
     root: `${base}root`,
     /** Hash by path: `stat` (binary: lua/lib/stat.lua), `data`, `type` (content type); `creator`, the number of the identity against which it counts, if there is one. */
@@ -91,6 +91,22 @@ export function coordinationKeys(prefix: string) {
     timers: `${base}timers`,
     /** Sorted set: every group by the time since which its oldest committed offset may be unused, ms. */
     offsetAges: `${base}offset-ages`,
+    /**
+     * Hash with expiry, by the id of a derived token: `sha256` (hex; of the token there is nothing else), `identity`, `parent` (the id of
+     * its parent token, or ''), `basis` (what that is made of: src/access/policy.ts), `allow` (JSON), `created_at` and `expires_at`, ms.
+     */
+    accessToken: (id: string) => `${base}access-token:${id}`,
+    /** Sorted set with expiry, by identity: the ids of its derived tokens by the time when they expire, ms. */
+    accessTokensOf: (identity: string) => `${base}access-tokens:${identity}`,
+    /** Sorted set: the ids of all derived tokens by the time when they expire, ms. */
+    accessTokens: `${base}access-tokens`,
+    /**
+     * Hash with expiry, by the hash of a ticket: `target` (path and query that it opens), `identity`, `token`, `basis` and
+     * `token_expires_at` of the credential that it comes from, `stream` (the event stream that has it, or '').
+     */
+    accessTicket: (hash: string) => `${base}access-ticket:${hash}`,
+    /** Sorted set: the hashes of all tickets by the time when they expire, ms. */
+    accessTickets: `${base}access-tickets`,
   };
 }
 

@@ -3,6 +3,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ServiceError } from '../core/service-error.ts';
+import { AccessTokens } from './access/access-tokens.ts';
 import { Brokers } from './brokers.ts';
 import { Creators } from './creators.ts';
 import { CommittedOffsets } from './groups/committed-offsets.ts';
@@ -87,6 +88,7 @@ export class Store {
   readonly committedOffsets: CommittedOffsets;
   readonly producers: Producers;
   readonly creators: Creators;
+  readonly accessTokens: AccessTokens;
   readonly storedResponses: StoredResponses;
   readonly #rootKey: string;
   readonly #options: StoreOptions;
@@ -125,6 +127,7 @@ export class Store {
     this.fences = new Fences(this.connection, options.prefix, storedLimits);
     this.producers = new Producers(this.connection, keys, { responseLimits, producersMax: storedLimits.producersMax });
     this.creators = new Creators(this.connection, keys);
+    this.accessTokens = new AccessTokens(this.connection, keys, responseLimits);
     this.storedResponses = new StoredResponses(this.connection, keys, responseLimits);
     this.logMaintenance = new LogMaintenance(this.connection, options.prefix);
     this.groups = new Groups(this.connection, keys, this.namespace.limits);

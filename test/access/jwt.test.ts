@@ -54,7 +54,10 @@ function sign(
 t.test('a user has the identity of its claim, with its rights, until the JWT expires', async (t) => {
   const { jwksUri } = await startIssuer(t);
   const authenticator = new Authenticator(policyOf(jwksUri));
-  const caller = await authenticator.callerOf({ authorization: `Bearer ${await sign({ groups: ['dev', 'sre'] })}` });
+  const caller = await authenticator.callerOf({
+    authorization: `Bearer ${await sign({ groups: ['dev', 'sre'] })}`,
+    client: 'c',
+  });
   t.equal(caller.identity, 'sre');
   t.ok(caller.rights.allows('read', { kind: 'topics', name: 'x' }));
   t.ok(caller.expiresAt !== undefined && caller.expiresAt > Date.now());
@@ -63,7 +66,10 @@ t.test('a user has the identity of its claim, with its rights, until the JWT exp
 t.test('with a name claim each user is an identity of its own', async (t) => {
   const { jwksUri } = await startIssuer(t);
   const authenticator = new Authenticator(policyOf(jwksUri, ', nameClaim: sub'));
-  const caller = await authenticator.callerOf({ authorization: `Bearer ${await sign({ sub: 'ann@example.com' })}` });
+  const caller = await authenticator.callerOf({
+    authorization: `Bearer ${await sign({ sub: 'ann@example.com' })}`,
+    client: 'c',
+  });
   t.equal(caller.identity, 'ann@example.com');
   t.ok(caller.rights.allows('read', { kind: 'nodes', name: '/people/ann@example.com/x' }));
   t.notOk(caller.rights.allows('read', { kind: 'nodes', name: '/people/bob/x' }));
@@ -93,7 +99,7 @@ t.test('a JWT that is not of this issuer, for this server, signed and in time is
   ];
   for (const [what, token, detail] of cases) {
     await t.rejects(
-      async () => authenticator.callerOf({ authorization: `Bearer ${token}` }),
+      async () => authenticator.callerOf({ authorization: `Bearer ${token}`, client: 'c' }),
       { code: 'AUTH_REQUIRED', message: detail },
       what,
     );
@@ -103,12 +109,16 @@ t.test('a JWT that is not of this issuer, for this server, signed and in time is
 t.test('a verified JWT is believed for a while, and not beyond its end', async (t) => {
   const issuer = await startIssuer(t);
   let now = Date.now();
-  const authenticator = new Authenticator(policyOf(issuer.jwksUri), () => now);
+  const authenticator = new Authenticator(policyOf(issuer.jwksUri), undefined, () => now);
   const authorization = `Bearer ${await sign({ groups: 'sre' }, { expires: '30s' })}`;
-  for (let i = 0; i < 3; i += 1) t.equal((await authenticator.callerOf({ authorization })).identity, 'sre');
+  for (let i = 0; i < 3; i += 1)
+    t.equal((await authenticator.callerOf({ authorization, client: 'c' })).identity, 'sre');
   t.equal(issuer.reads, 1, 'the keys were read once');
   now += 100_000;
-  await t.rejects(async () => authenticator.callerOf({ authorization }), { code: 'AUTH_REQUIRED', message: /"exp"/ });
+  await t.rejects(async () => authenticator.callerOf({ authorization, client: 'c' }), {
+    code: 'AUTH_REQUIRED',
+    message: /"exp"/,
+  });
 });
 
 t.test('without the keys of the issuer nobody is let in, and the reason is told', async (t) => {
@@ -116,7 +126,7 @@ t.test('without the keys of the issuer nobody is let in, and the reason is told'
   issuer.isBroken = true;
   const authenticator = new Authenticator(policyOf(issuer.jwksUri));
   const authorization = `Bearer ${await sign({ groups: 'sre' })}`;
-  await t.rejects(async () => authenticator.callerOf({ authorization }), {
+  await t.rejects(async () => authenticator.callerOf({ authorization, client: 'c' }), {
     code: 'AUTH_REQUIRED',
     message: /keys of its issuer|JWKS|JSON Web Key Set/,
   });
@@ -125,5 +135,5 @@ t.test('without the keys of the issuer nobody is let in, and the reason is told'
 t.test('without a section jwt no JWT is accepted', async (t) => {
   const authenticator = new Authenticator(new Policy('identities: { a: {} }\n'));
   const authorization = `Bearer ${await sign({ sub: 'a' })}`;
-  await t.rejects(async () => authenticator.callerOf({ authorization }), { message: /no section jwt/ });
+  await t.rejects(async () => authenticator.callerOf({ authorization, client: 'c' }), { message: /no section jwt/ });
 });

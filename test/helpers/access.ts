@@ -49,7 +49,12 @@ export const decidingBodies: Record<string, unknown> = {
 export const forAnyIdentity = new Set([
   // It is refused where the query is about another identity.
   'access.check',
+  'access.createTicket',
+  'access.createToken',
+  // Those of the caller.
+  'access.listTokens',
   'access.me',
+  'access.revokeToken',
   'brokers.get',
   'brokers.list',
   'cluster.get',

@@ -320,13 +320,23 @@ t.test('a caller can ask who it is and what it may do', async (t) => {
     ],
   });
   const check = async (call: typeof admin, query: string) => (await call('GET', `/v1/access/check?${query}`)).body;
-  t.same(await check(billing, 'verb=read&path=/app/shared'), { identity: 'billing', allowed: true });
+  t.same(await check(billing, 'verb=read&path=/app/shared'), {
+    identity: 'billing',
+    allowed: true,
+    because: 'who: billing, nodes: { "/app/shared": [read] }',
+  });
+  t.match(await check(billing, 'verb=read&path=/brokers/ids'), { allowed: true, because: 'every identity may' });
+  t.match(await check(admin, 'verb=manage&topic=x'), { allowed: true, because: 'who: admin, admin: true' });
   t.same(await check(billing, 'verb=write&path=/app/shared'), {
     identity: 'billing',
     allowed: false,
     missing: 'billing needs write on node /app/shared',
   });
-  t.same(await check(admin, 'as=billing&verb=use&group=billing.x'), { identity: 'billing', allowed: true });
+  t.same(await check(admin, 'as=billing&verb=use&group=billing.x'), {
+    identity: 'billing',
+    allowed: true,
+    because: 'who: billing, groups: { "billing.*": [use] }',
+  });
   t.equal((await check(billing, 'as=admin&verb=read&topic=x')).code, 'FORBIDDEN');
   t.equal((await check(anonymous, 'verb=read&topic=x')).code, 'AUTH_REQUIRED');
   for (const query of [
@@ -343,7 +353,11 @@ t.test('a caller can ask who it is and what it may do', async (t) => {
 t.test('without a policy a caller has no identity, and may do everything', async (t) => {
   const server = await startTestServer(t);
   t.same((await http(`${server.url}/v1/access/me`)).body, { identity: null, admin: true, allow: [], limits: {} });
-  t.same((await http(`${server.url}/v1/access/check?verb=read&topic=x`)).body, { identity: null, allowed: true });
+  t.same((await http(`${server.url}/v1/access/check?verb=read&topic=x`)).body, {
+    identity: null,
+    allowed: true,
+    because: 'there is no policy',
+  });
 });
 
 t.test('the same Idempotency-Key of another identity is another key', async (t) => {

@@ -1,6 +1,7 @@
 // Responses match the OpenAPI document in status, content type, headers and shape: every success of these resources, and the
 // failures that occur in the same tests.
 import t from 'tap';
+import { writePolicy } from '../helpers/access.ts';
 import { contractOf } from '../helpers/contract.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 
@@ -219,8 +220,25 @@ t.test('responses about the cluster, health and metrics match the document', asy
   await contract.call(t, 'GET', '/metrics');
   await contract.call(t, 'GET', '/v1');
   await contract.call(t, 'GET', '/');
-  await contract.call(t, 'GET', '/v1/access/me');
-  await contract.call(t, 'GET', '/v1/access/check?verb=read&topic=kept');
-  t.equal((await contract.call(t, 'GET', '/v1/access/check?verb=read')).status, 400);
   t.same(contract.unseen('operation'), [], 'every success was seen');
+});
+
+t.test('responses about access match the document', async (t) => {
+  const policy = await writePolicy(t, ['a'], 'allow:\n  - who: a\n    nodes: { "/**": [read] }\n');
+  const guarded = await startTestServer(t, { accessFile: policy.file }, server.target);
+  const contract = await contractOf(guarded.url);
+  const call = (method: string, target: string, body?: unknown) =>
+    contract.call(t, method, target, body, policy.as('a'));
+  t.equal((await contract.call(t, 'GET', '/v1/access/me')).status, 401);
+  await call('GET', '/v1/access/me');
+  await call('GET', '/v1/access/check?verb=read&topic=kept');
+  t.equal((await call('GET', '/v1/access/check?verb=read')).status, 400);
+  const { body } = await call('POST', '/v1/access/tokens', { allow: [{ nodes: { '/a': ['read'] } }] });
+  await contract.call(t, 'GET', '/v1/access/me', undefined, { authorization: `Bearer ${body.token}` });
+  t.equal((await call('POST', '/v1/access/tokens', { allow: [] })).status, 400);
+  await call('GET', '/v1/access/tokens');
+  await call('DELETE', `/v1/access/tokens/${body.id}`);
+  t.equal((await call('DELETE', `/v1/access/tokens/${body.id}`)).status, 404);
+  await call('POST', '/v1/access/tickets', { path: '/v1/watch/a' });
+  t.same(contract.unseen('access'), [], 'every success was seen');
 });

@@ -4,14 +4,15 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type AccessControl, openCaller } from '../../access/access-control.ts';
 import type { Account } from '../../access/accounts.ts';
-import { actsAs, type Caller, type Credentials } from '../../access/authenticator.ts';
+import { actsAs, type Caller } from '../../access/authenticator.ts';
 import { nodeToCheck } from '../../access/node-operations.ts';
 import type { Kind, PublicThing, Verb } from '../../access/verbs.ts';
 import { offeredBy } from '../../core/handshake.ts';
-import { hasCode, type ServiceError } from '../../core/service-error.ts';
+import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { ServerTls } from '../../tls/server-tls.ts';
 import { ClientCertificates } from '../client-certificates.ts';
 import { nodePathOf } from '../node-path.ts';
+import { TicketStreams } from '../ticket-streams.ts';
 
 /**
  * What a request of a route needs:
@@ -103,7 +104,9 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   });
   /** The version of the policy and of the authorities under which a request was admitted. */
   const versionOf = new WeakMap<FastifyRequest, number>();
-  const take = (request: FastifyRequest, caller: Caller) => {
+  const tickets = new TicketStreams();
+  const take = (request: FastifyRequest, caller: Caller, version: number) => {
+    versionOf.set(request, version);
     request.caller = caller;
     // Limits by client are by identity where there is one: its clients may have any addresses, and others may share one.
     if (caller.identity !== undefined) {
@@ -112,54 +115,87 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
     }
     check(access, request, needOf(request));
   };
+  const identified = (request: FastifyRequest): Caller | Promise<Caller> => {
+    const { clientKey: client } = request;
+    // Requests to open routes are not asked who they are, so that a wrong token does not fail a health check.
+    if (needOf(request) === 'open') return access.callerOf({ client });
+    const authorization = authorizationOf(request);
+    const ticketOf = authorization === undefined ? tickets.credentialOf(request, access.derived) : undefined;
+    return ticketOf instanceof Promise
+      ? ticketOf.then((credential) => access.callerOf({ ticketOf: credential, client }))
+      : access.callerOf({ authorization, ticketOf, ...certificates?.of(request), client });
+  };
+  /** @returns a promise only if something has to be asked for */
   const callerOf = (request: FastifyRequest): Caller | Promise<Caller> => {
     const refused = (error: unknown): never => {
       if (hasCode(error, 'AUTH_REQUIRED')) access.noteRefusedCredential((error as Error).message, request);
       throw error;
     };
     try {
-      const caller = access.callerOf(credentialsOf(request, certificates));
+      const caller = identified(request);
       return caller instanceof Promise ? caller.catch(refused) : caller;
     } catch (error) {
       return refused(error);
     }
   };
   const admit = async (request: FastifyRequest) => {
-    versionOf.set(request, access.version);
-    take(request, await callerOf(request));
+    for (;;) {
+      const { version } = access;
+      const caller = await callerOf(request);
+      // It may have changed while the caller was asked for.
+      if (access.version === version) return take(request, caller, version);
+    }
+  };
+  const admitAgain = async (request: FastifyRequest) => {
+    const { identity } = request.caller;
+    await admit(request);
+    if (request.caller.identity !== identity) throw otherIdentity();
+  };
+  const mayBeRefused = (request: FastifyRequest) => {
+    const { expiresAt, isDerived } = request.caller;
+    return (
+      versionOf.get(request) !== access.version || isDerived || (expiresAt !== undefined && expiresAt <= Date.now())
+    );
   };
   app.decorateRequest('recheckAccess', async function recheckAccess(this: FastifyRequest) {
-    if (access.isOn && versionOf.get(this) !== access.version) await admit(this);
+    if (access.isOn && mayBeRefused(this)) await admitAgain(this);
   });
   app.decorateRequest(
     'followAccess',
     function followAccess(this: FastifyRequest, onRefused: (error: ServiceError) => void, recheck?: () => void) {
       if (!access.isOn) return;
       let expiry: NodeJS.Timeout | undefined;
+      const ends: (() => void)[] = [];
       const end = () => {
-        stopFollowing();
         clearTimeout(expiry);
-        this.raw.socket.off('close', end);
+        for (const each of ends.splice(0)) each();
+      };
+      const refused = (error: unknown) => {
+        if (ends.length === 0) return;
+        end();
+        onRefused(error as ServiceError);
       };
       const again = () => {
         clearTimeout(expiry);
-        admit(this)
-          .then(recheck)
-          .then(expectExpiry)
-          .catch((error: ServiceError) => {
-            end();
-            onRefused(error);
-          });
+        admitAgain(this).then(recheck).then(expectExpiry).catch(refused);
       };
       const expectExpiry = () => {
         const { expiresAt } = this.caller;
-        if (expiresAt === undefined) return;
+        if (expiresAt === undefined || ends.length === 0) return;
+        clearTimeout(expiry);
         // Timers take at most 2^31-1 ms; a caller that is still valid then is admitted again.
         expiry = setTimeout(again, Math.min(Math.max(0, expiresAt - Date.now()) + 1, 2 ** 31 - 1)).unref();
       };
-      const stopFollowing = access.onChange(again);
       this.raw.socket.once('close', end);
-      expectExpiry();
+      ends.push(
+        access.onChange(again),
+        tickets.keep(this, access.derived, refused),
+        () => void this.raw.socket.off('close', end),
+      );
+      if (this.caller.isDerived && access.derived) ends.push(access.derived.onRevoked(again));
+      // What has changed since the request was admitted has called nothing here.
+      if (mayBeRefused(this)) again();
+      else expectExpiry();
     },
   );
   // The files of the documentation come from a plugin, whose routes declare nothing.
@@ -168,18 +204,18 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
       route.config = { access: 'docs', ...route.config };
     }
   });
-  // A callback: only a JWT needs a promise.
+  // A callback: only what has to be asked for needs a promise.
   app.addHook('onRequest', (request, _reply, done) => {
     request.caller = openCaller;
     if (!access.isOn || request.is404) return done();
     try {
-      versionOf.set(request, access.version);
+      const { version } = access;
       const caller = callerOf(request);
       if (caller instanceof Promise) {
-        caller.then((found) => take(request, found)).then(() => done(), done);
+        caller.then((found) => take(request, found, version)).then(() => done(), done);
         return;
       }
-      take(request, caller);
+      take(request, caller, version);
     } catch (error) {
       return done(error as Error);
     }
@@ -234,12 +270,13 @@ function needOf(request: FastifyRequest): AccessNeed {
   return request.routeOptions.config?.access ?? 'admin';
 }
 
-/** Requests to open routes are not asked who they are, so that a wrong token does not fail a health check. */
-function credentialsOf(request: FastifyRequest, certificates: ClientCertificates | undefined): Credentials {
-  const { headers } = request;
-  if (needOf(request) === 'open') return {};
-  if (headers.authorization !== undefined) return { authorization: headers.authorization };
+/** A browser cannot set headers of a WebSocket: it sends its token as a subprotocol. */
+function authorizationOf({ headers }: FastifyRequest): string | undefined {
+  if (headers.authorization !== undefined) return headers.authorization;
   const { token } = offeredBy(headers['sec-websocket-protocol'] ?? '');
-  if (token !== undefined) return { authorization: `Bearer ${token}` };
-  return certificates?.of(request) ?? {};
+  return token === undefined ? undefined : `Bearer ${token}`;
+}
+
+function otherIdentity(): ServiceError {
+  return new ServiceError('AUTH_REQUIRED', 'The credential belongs to another identity now. Connect again.');
 }

@@ -298,6 +298,26 @@ export const examples: Readonly<Record<string, Example>> = {
     },
   },
   'access.check': { response: { identity: 'billing', allowed: false, missing: 'billing needs write on topic orders' } },
+  'access.createToken': {
+    body: { ttl: '1h', allow: [{ topics: { 'orders.*': ['read'] } }] },
+    response: {
+      id: 'd-8f3a61c2790be54d',
+      token: 'weir_d-8f3a61c2790be54d_3q2-7wEjRZ5yq9o4mK3vX0aJ3q2-7wEjRZ5yq9o4mK3',
+      expires: at,
+    },
+  },
+  'access.listTokens': {
+    response: { tokens: [{ id: 'd-8f3a61c2790be54d', parent: '2026a', created: at, expires: at + 3_600_000 }] },
+  },
+  'access.revokeToken': {},
+  'access.createTicket': {
+    body: { path: '/v1/watch/app?mode=recursive' },
+    response: {
+      ticket: '3q2-7wEjRZ5yq9o4mK3vX0aJ3q2-7wEjRZ5yq9o4mK3',
+      url: '/v1/watch/app?mode=recursive&ticket=3q2-7wEjRZ5yq9o4mK3vX0aJ3q2-7wEjRZ5yq9o4mK3',
+      expires: at,
+    },
+  },
   'health.live': ok,
   'health.ready': ok,
   metrics: { response: '# HELP weir_nodes Nodes of the tree.\n# TYPE weir_nodes gauge\nweir_nodes 12\n' },
@@ -313,4 +333,5 @@ export const parameterExamples: Readonly<Record<string, unknown>> = {
   member: 'worker-1',
   handle: 'mK3vX0aJ.3q2-7wEjRZ5yq9o4',
   id: 1,
+  tokenId: 'd-8f3a61c2790be54d',
 };

@@ -302,6 +302,7 @@ const openApiOptions: FastifyDynamicSwaggerOptions = {
       { name: 'topics', description: 'Logs of records in partitions, as in Kafka.' },
       { name: 'groups', description: 'Consumers that share the partitions of topics.' },
       { name: 'cluster', description: 'Brokers, controller and leaders.' },
+      { name: 'access', description: 'What a caller may do, derived tokens, and tickets of event streams.' },
       { name: 'operation', description: 'Health and metrics.' },
     ],
   },

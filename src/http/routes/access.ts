@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { accessCheckQuery, accessCheckResponse, accessMeResponse } from '../../../schemas/access.ts';
 import { noQuery } from '../../../schemas/common.ts';
 import type { Account } from '../../access/accounts.ts';
+import { shownRule } from '../../access/policy.ts';
 import { identityNamePattern } from '../../access/policy-file.ts';
 import { missingText } from '../../access/rights.ts';
 import { type Kind, type Resource, verbsOf } from '../../access/verbs.ts';
@@ -45,7 +46,7 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
     {
       config: { access: 'identity', admission: 'work', timeLimit: 'read' },
       schema: {
-        tags: ['operation'],
+        tags: ['access'],
         operationId: 'access.me',
         summary: 'Who the caller is, and what it may do',
         querystring: noQuery,
@@ -55,7 +56,7 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
       } satisfies FastifyZodOpenApiSchema,
     },
     async ({ caller, account }) => {
-      const { identity, tokenId, certificate, expiresAt, rights } = caller;
+      const { identity, tokenId, certificate, expiresAt, rights, narrowedTo } = caller;
       return {
         identity: identity ?? null,
         ...(tokenId !== undefined && { token: tokenId }),
@@ -63,6 +64,8 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
         ...(expiresAt !== undefined && { expires: expiresAt }),
         admin: rights.isAdmin,
         allow: identity === undefined ? [] : (access.policy?.rulesOf(identity) ?? []),
+        ...(narrowedTo &&
+          identity !== undefined && { narrowedTo: narrowedTo.map((rule) => shownRule(rule, identity)) }),
         limits: { ...limitsOf(account), ...(await storedOf(account)) },
       } as z.output<typeof accessMeResponse>;
     },
@@ -73,7 +76,7 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
     {
       config: { access: 'identity', admission: 'work', timeLimit: 'read' },
       schema: {
-        tags: ['operation'],
+        tags: ['access'],
         operationId: 'access.check',
         summary: 'Whether an identity may do something',
         querystring: accessCheckQuery,
@@ -96,8 +99,12 @@ export const accessRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, '
       }
       if (as !== undefined && as !== caller.identity) access.requireAdmin(caller, request);
       const identity = as ?? caller.identity ?? null;
-      const rights = as === undefined ? caller.rights : (access.policy?.rightsOf(as) ?? caller.rights);
-      if (rights.allows(verb, resource)) return { identity, allowed: true };
+      const isOwn = as === undefined || as === caller.identity;
+      const rights = isOwn ? caller.rights : (access.policy?.rightsOf(as) ?? caller.rights);
+      if (rights.allows(verb, resource)) {
+        const because = identity === null ? 'there is no policy' : access.policy?.reasonFor(identity, verb, resource);
+        return { identity, allowed: true, ...(because !== undefined && { because }) };
+      }
       return { identity, allowed: false, missing: missingText(identity ?? 'An anonymous client', verb, resource) };
     },
   );

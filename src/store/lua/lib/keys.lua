@@ -13,6 +13,11 @@ function keys.producer_logs(id) return keys.base .. 'producer-logs:' .. id end
 function keys.offset_details(group) return keys.base .. 'offset-details:' .. group end
 function keys.creator(number) return keys.base .. 'creator:' .. number end
 keys.creators = keys.base .. 'creators'
+function keys.access_token(id) return keys.base .. 'access-token:' .. id end
+function keys.access_tokens_of(identity) return keys.base .. 'access-tokens:' .. identity end
+function keys.access_ticket(hash) return keys.base .. 'access-ticket:' .. hash end
+keys.access_tokens = keys.base .. 'access-tokens'
+keys.access_tickets = keys.base .. 'access-tickets'
 keys.events = keys.base .. 'transactions'
 keys.offset_events = keys.base .. 'offset-transactions'
 keys.older_events = keys.base .. 'events'
