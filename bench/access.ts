@@ -90,7 +90,7 @@ async function compareServers(file: string): Promise<void> {
 async function measureDecisions(file: string): Promise<void> {
   const access = await AccessControl.load(file, pino({ level: 'silent' }));
   const callers = await Promise.all(
-    names.map((name) => access.callerOf({ authorization: `Bearer ${tokens.get(name)?.token}` })),
+    names.map((name) => access.callerOf({ authorization: `Bearer ${tokens.get(name)?.token}`, client: 'bench' })),
   );
   const each = (act: (n: number) => unknown) => {
     for (let n = 0; n < decisions / 10; n += 1) act(n);
@@ -101,7 +101,10 @@ async function measureDecisions(file: string): Promise<void> {
   const name = (n: number) => names[n % identities] as string;
   const caller = (n: number) => callers[n % identities] as (typeof callers)[number];
   const rows = [
-    ['who asks: a token', each((n) => access.callerOf({ authorization: `Bearer ${tokens.get(name(n))?.token}` }))],
+    [
+      'who asks: a token',
+      each((n) => access.callerOf({ authorization: `Bearer ${tokens.get(name(n))?.token}`, client: 'bench' })),
+    ],
     [
       'read on a node',
       each((n) => caller(n).rights.allows('read', { kind: 'nodes', name: `/app/${name(n)}/${n % 10}/x` })),

@@ -106,12 +106,13 @@ export class Authenticator {
     }
     const known = this.#known.get(authorization);
     if (known && (known.expiresAt === undefined || known.expiresAt > this.#now())) return known;
-    const caller = this.#byAuthorization(authorization);
-    if (!(caller instanceof Promise)) this.#known.set(authorization, caller);
+    const caller = this.#byAuthorization(authorization, client);
+    // A derived token may be revoked at any time, so it is not kept here.
+    if (!(caller instanceof Promise) && !caller.isDerived) this.#known.set(authorization, caller);
     return caller;
   }
 
-  #byAuthorization(authorization: string): Caller | Promise<Caller> {
+  #byAuthorization(authorization: string, client: string): Caller | Promise<Caller> {
     const [, scheme = '', value = ''] = /^(\S+) +(\S+)$/.exec(authorization.trim()) ?? [];
     switch (scheme.toLowerCase()) {
       case 'bearer':

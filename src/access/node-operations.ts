@@ -1,6 +1,6 @@
 // The rights that operations on nodes need: the same over HTTP and on sockets.
 import { ServiceError } from '../core/service-error.ts';
-import { pathProblem, sequentialPathProblem } from '../core/tree/path.ts';
+import { parentOf, pathProblem, sequentialPathProblem } from '../core/tree/path.ts';
 import type { Kind, Verb } from './verbs.ts';
 
 /** The node of an operation, as far as its rights depend on it. */
@@ -49,4 +49,52 @@ export function requireOperations(
       throw new ServiceError(error.code, `ops.${failed}: ${error.message}`, { ...error.fields, failed });
     }
   }
+}
+
+/** Who asks for a creation. */
+interface Creator {
+  /** Undefined where there is no policy. */
+  readonly identity: string | undefined;
+  may(verb: Verb, kind: Kind, name: string): boolean;
+  require(verb: Verb, kind: Kind, name: string): void;
+}
+
+/**
+ * The transaction of one write. A creation with `parents` may make ancestors only where the caller may write: the nearest ancestor where
+ * it may not must exist already, which becomes a part of the transaction. Under a policy there is such a check in any case, at least of
+ * the root, which exists: a repeat has as many operations as the first request, whatever the policy allows by then.
+ */
+export function permittedWrite<O extends { op: string; path: string; parents?: boolean | undefined }>(
+  caller: Creator,
+  op: O,
+): { steps: (O | AncestorCheck)[]; ancestor: string | undefined } {
+  if (op.parents !== true || caller.identity === undefined) return { steps: [op], ancestor: undefined };
+  let ancestor = parentOf(op.path);
+  while (ancestor !== '/' && caller.may('write', 'nodes', ancestor)) ancestor = parentOf(ancestor);
+  return { steps: [{ op: 'check', path: ancestor, exists: true }, op], ancestor };
+}
+
+interface AncestorCheck {
+  op: 'check';
+  path: string;
+  exists: true;
+}
+
+/**
+ * The error of such a transaction, as that of one operation.
+ * @returns FORBIDDEN or AUTH_REQUIRED if the ancestor does not exist
+ */
+export function errorOfWrite(caller: Creator, ancestor: string | undefined, error: unknown): unknown {
+  if (!(error instanceof ServiceError) || error.fields.failed === undefined) return error;
+  const { failed, ...fields } = error.fields;
+  if (ancestor !== undefined && failed === 0 && error.code === 'NO_NODE') {
+    try {
+      caller.require('write', 'nodes', ancestor);
+    } catch (refusal) {
+      if (!(refusal instanceof ServiceError)) throw refusal;
+      const marks = { zxid: fields.zxid, replayed: fields.replayed };
+      return new ServiceError(refusal.code, refusal.message, { ...refusal.fields, ...marks });
+    }
+  }
+  return new ServiceError(error.code, error.message, fields, { cause: error.cause });
 }

@@ -1,8 +1,8 @@
 // What operations need that a route alone does not tell: checked where they are decoded.
 import type { FastifyRequest } from 'fastify';
 import type { TreeNode } from '../../schemas/nodes.ts';
-import { ServiceError } from '../core/service-error.ts';
-import { parentOf } from '../core/tree/path.ts';
+import { errorOfWrite, permittedWrite } from '../access/node-operations.ts';
+import { required } from '../core/required.ts';
 import type { Namespace, Op, OpResult, WriteOptions } from '../store/tree/namespace.ts';
 
 /**
@@ -18,9 +18,8 @@ export function requireTopics(
 }
 
 /**
- * Writes one node. A creation with `parents` may make ancestors only where the caller may write: the nearest ancestor where it may not
- * must exist already, which becomes a part of the transaction.
- * @throws ServiceError FORBIDDEN if that ancestor does not exist; otherwise as Namespace.writeOne
+ * Writes one node, where a creation with `parents` may make its ancestors.
+ * @throws ServiceError FORBIDDEN if an ancestor does not exist that the caller may not make; otherwise as Namespace.writeOne
  */
 export async function writePermitted(
   namespace: Namespace,
@@ -28,31 +27,13 @@ export async function writePermitted(
   op: Op,
   options: WriteOptions,
 ): Promise<{ zxid: number; replayed: boolean; result: OpResult }> {
-  const ancestor = ancestorThatMustExist(request, op);
-  if (ancestor === undefined) return namespace.writeOne(op, options);
+  const { steps, ancestor } = permittedWrite<Op>(request, op);
   try {
-    const { zxid, replayed, results } = await namespace.write(
-      [{ op: 'check', path: ancestor, exists: true }, op],
-      options,
-    );
-    const result = results.at(-1);
-    if (!result) throw new Error('The transaction has no result');
-    return { zxid, replayed, result };
+    const { zxid, replayed, results } = await namespace.write(steps, options);
+    return { zxid, replayed, result: required(results.at(-1), 'result of a write') };
   } catch (error) {
-    if (!(error instanceof ServiceError)) throw error;
-    const { failed, ...fields } = error.fields;
-    if (failed === 0 && error.code === 'NO_NODE') request.require('write', 'nodes', ancestor);
-    throw new ServiceError(error.code, error.message, fields, { cause: error.cause });
+    throw errorOfWrite(request, ancestor, error);
   }
-}
-
-/** @returns undefined if the caller may write all ancestors but the root, which always exists */
-function ancestorThatMustExist(request: FastifyRequest, op: Op): string | undefined {
-  if ((op.op !== 'create' && op.op !== 'put') || op.parents !== true) return undefined;
-  for (let path = parentOf(op.path); path !== '/'; path = parentOf(path)) {
-    if (!request.may('write', 'nodes', path)) return path;
-  }
-  return undefined;
 }
 
 /** A tree without the nodes that the caller may not read. @param path that of `tree`, which it may read */

@@ -183,6 +183,8 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
       append: async (records, numbers, deduplicationKey) => {
+        // An upload may last for any time.
+        await request.recheckAccess();
         await request.waitForRates(records.reduce((sum, { line }) => sum + line.length, 0));
         return request.withPermit(batchWeight(records), () =>
           logWriter.produce({

@@ -29,7 +29,9 @@ export interface CommittingMember {
 }
 
 /** The socket of a request on a log or group. */
-export interface LogSender extends Origin, Actor {
+export interface LogSender extends Origin {
+  /** Who sends it. */
+  readonly access: Actor;
   /** Aborted when the socket is closed or the server stops: no request waits any more. */
   readonly stopped: AbortSignal;
   succeed(pending: PendingRequest, ok: string, marks: ResponseMarks): void;
@@ -82,7 +84,7 @@ export class LogRequests {
     const { records } = pending;
     if (!records) throw new Error('A produce has no records');
     const fence = request.fence === undefined ? undefined : parseFence(request.fence, 'produce.fence');
-    const deduplicationKey = deduplicationKeyOf(request, records, sender);
+    const deduplicationKey = deduplicationKeyOf(request, records, sender.access);
     const known = topics.known(topic) ?? (await this.#lookUp(topic)) ?? (await topicAdmin.getOrCreate(topic));
     const produced = await logWriter.produce(
       { topic, partition, acks, fence, deduplicationKey, records, origin: sender },
@@ -141,7 +143,7 @@ export class LogRequests {
     }
     const credential = {
       secretHash: memberSecret === undefined ? undefined : hashMemberSecret(memberSecret),
-      actsAs: sender.actsAs,
+      actsAs: sender.access.actsAs,
     };
     const by = memberId === undefined ? undefined : { memberId, memberEpoch, credential };
     const commit = () => this.#broker.groupOffsets.commit(group, by, offsets);

@@ -28,7 +28,7 @@ import type { TreeRequests, TreeSender } from './tree-requests.ts';
 
 export class PipelinedSocket implements TreeSender, LogSender {
   readonly #parts: PipelineParts;
-  readonly asker: RequestAccess & Actor & SocketClient;
+  readonly access: RequestAccess & Actor & SocketClient;
   readonly #socket: Socket;
   readonly #session: SocketSession;
   readonly #watches: PipelinedWatches;
@@ -47,7 +47,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   constructor(ws: WebSocket, request: FastifyRequest, parts: PipelineParts) {
     const { broker, sockets, limits, frameBytes, permits, watchLimit, bookmarks } = parts;
     this.#parts = parts;
-    this.asker = request;
+    this.access = request;
     this.#inFlight = new InFlight(limits, request.clientKey, frameBytes);
     this.#reads = new ReadBudget(limits.readBytesMax, parts.reads, () => {
       this.#lanes.reopen();
@@ -100,14 +100,6 @@ export class PipelinedSocket implements TreeSender, LogSender {
     });
   }
 
-  get identity(): string | undefined {
-    return this.asker.identity;
-  }
-
-  get actsAs(): string | undefined {
-    return this.asker.actsAs;
-  }
-
   get isDead(): boolean {
     return this.#isDead;
   }
@@ -134,7 +126,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   }
 
   mayRead(path: string): boolean {
-    return this.asker.may('read', 'nodes', path);
+    return this.access.may('read', 'nodes', path);
   }
 
   sequenceOf(seq: number): WriteSequence {
@@ -163,7 +155,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     const { request } = pending;
     // While a topic is looked up or created, later requests for it would overtake.
     if (pending.run === 'produce' && request?.op === 'produce' && !logs.isKnown(request.topic)) pending.run = 'alone';
-    this.asker.account?.useRequests(1);
+    this.access.account?.useRequests(1);
     this.#lanes.add(pending);
     this.#inFlight.add(pending);
     metrics.arrived(pending);
@@ -179,7 +171,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     // What memory has lets those behind it begin.
     while (total < count && this.canBegin) {
       // An identity has at most its limit in flight while others wait, so it takes no more permits at once.
-      const begun = this.#lanes.begin(Math.min(count - total, this.asker.account?.inFlightMax ?? count));
+      const begun = this.#lanes.begin(Math.min(count - total, this.access.account?.inFlightMax ?? count));
       if (begun.length === 0) break;
       total += begun.length;
       const weighing: PendingRequest[] = [];
@@ -198,14 +190,14 @@ export class PipelinedSocket implements TreeSender, LogSender {
   /** Carries out a local read without a permit, if memory has the result: the store has no work with it. */
   #isReadFromMemory(pending: PendingRequest): boolean {
     const { request } = pending;
-    if (!isLocalRead(request) || accessProblem(this.asker, request)) return false;
+    if (!isLocalRead(request) || accessProblem(this.access, request)) return false;
     return this.#parts.tree.readFromMemory(pending, request, this);
   }
 
   /** Carries out requests with one permit, which is given back when all of them have their results. */
   #begin(requests: readonly PendingRequest[], weight: number): void {
     let isAdmitted = false;
-    const leave = this.#parts.permits.enter(this.asker.clientKey, { weight, requests: requests.length }, (permit) => {
+    const leave = this.#parts.permits.enter(this.access.clientKey, { weight, requests: requests.length }, (permit) => {
       isAdmitted = true;
       this.#leavePermits = undefined;
       let left = requests.length;
@@ -226,7 +218,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     const { request, problem } = pending;
     const { tree, logs } = this.#parts;
     try {
-      const refusal = request ? accessProblem(this.asker, request) : problem;
+      const refusal = request ? accessProblem(this.access, request) : problem;
       if (refusal) tree.refuse(pending, refusal, this);
       else if (request) this.#carryOutOne(pending, request, tree, logs);
     } catch (error) {
@@ -284,11 +276,11 @@ export class PipelinedSocket implements TreeSender, LogSender {
   }
 
   commitReserved<T>(member: CommittingMember, work: () => Promise<T>): Promise<T> {
-    return this.#parts.permits.commit(this.asker, member, work);
+    return this.#parts.permits.commit(this.access, member, work);
   }
 
   requireStill(request: ParsedRequest): void {
-    const problem = accessProblem(this.asker, request);
+    const problem = accessProblem(this.access, request);
     if (problem) throw problem;
   }
 

@@ -2,7 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import { nodeToCheck, requireOperations } from '../../access/node-operations.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import { parentOf, withoutTrailingSlash } from '../../core/tree/path.ts';
+import { withoutTrailingSlash } from '../../core/tree/path.ts';
 import { parseFence } from '../../store/log/fence-text.ts';
 import type { ParsedRequest } from './pending-request.ts';
 import { requestTable } from './request-table.ts';
@@ -46,10 +46,6 @@ function requireAll(access: RequestAccess, request: ParsedRequest): void {
     if (path === undefined) return;
     access.require(need.needs, 'nodes', path);
     if (request.op === 'delete' && request.recursive) access.requireSubtree('delete', path);
-    // Any ancestor may be missing, which is not known here: so the client must be allowed to create each of them.
-    if (request.op === 'create' && request.parents) {
-      for (let above = parentOf(path); above !== '/'; above = parentOf(above)) access.require('write', 'nodes', above);
-    }
   }
 }
 

@@ -4,6 +4,7 @@
 import type { FastifyRequest } from 'fastify';
 import { childrenLimitDefault } from '../../../schemas/nodes.ts';
 import type { SocketRequest } from '../../../schemas/socket.ts';
+import { errorOfWrite, permittedWrite } from '../../access/node-operations.ts';
 import { isShowable, readableChildren } from '../../access/readable-children.ts';
 import type { LocalNodes, ReadSource } from '../../broker/watches/local-nodes.ts';
 import type { Actor } from '../../core/actor.ts';
@@ -15,16 +16,17 @@ import type { Namespace, Op, WriteSequence } from '../../store/tree/namespace.ts
 import { requestedOp, withResults } from '../../store/tree/requested-op.ts';
 import type { SessionCredential } from '../../store/tree/sessions.ts';
 import type { PendingRequest, ReadRequest } from './pending-request.ts';
+import type { RequestAccess } from './request-access.ts';
 import { pathJson, type ResponseMarks, statJson } from './response-json.ts';
 
 /** The socket of a request on the tree. */
-export interface TreeSender extends Origin, Pick<Actor, 'actsAs'> {
+export interface TreeSender extends Origin {
   readonly session: SessionCredential | undefined;
   /** The newest transaction that its responses reflect, also those that are not sent yet. */
   readonly newestZxid: number;
+  /** Who sends it, and what it may do. */
+  readonly access: RequestAccess & Actor & Pick<FastifyRequest, 'account'>;
   mayRead(path: string): boolean;
-  /** Who sends it. */
-  readonly asker: Pick<FastifyRequest, 'account'>;
   /** @throws ServiceError BAD_REQUEST if no session is attached */
   sequenceOf(seq: number): WriteSequence;
   succeed(pending: PendingRequest, ok: string, marks: ResponseMarks): void;
@@ -151,12 +153,16 @@ export class TreeRequests {
       this.refuse(pending, error, sender);
       return;
     }
-    this.#namespace.write(ops, { origin: sender, sequence, creator: sender.asker.account?.creator }).then(
+    const [single] = ops;
+    const { steps, ancestor } =
+      isMulti || !single ? { steps: ops, ancestor: undefined } : permittedWrite<Op>(sender.access, single);
+    this.#namespace.write(steps, { origin: sender, sequence, creator: sender.access.account?.creator }).then(
       ({ zxid, replayed, results }) => {
-        const shown = isMulti ? multiJson(zxid, results) : writtenJson(request, results[0]);
+        const shown = isMulti ? multiJson(zxid, results) : writtenJson(request, results.at(-1));
         sender.succeed(pending, shown, { zxid, replayed });
       },
-      (error: unknown) => sender.fail(pending, isMulti ? withResults(error, ops.length) : withoutIndex(error)),
+      (error: unknown) =>
+        sender.fail(pending, isMulti ? withResults(error, ops.length) : errorOfWrite(sender.access, ancestor, error)),
     );
   }
 }
@@ -230,8 +236,7 @@ function failRead({ pending, path, sender, read }: Reading, error: unknown): voi
 
 type Results = Awaited<ReturnType<Namespace['write']>>['results'];
 
-function multiOps({ ops }: SocketRequest<'multi'>, actor: TreeSender): Op[] {
-  const { session } = actor;
+function multiOps({ ops }: SocketRequest<'multi'>, { session, access: actor }: TreeSender): Op[] {
   return ops.map((op, index) => {
     try {
       return requestedOp(op, { where: `ops.${index}`, session, actor, remedy: sessionRemedy });
@@ -242,8 +247,7 @@ function multiOps({ ops }: SocketRequest<'multi'>, actor: TreeSender): Op[] {
   });
 }
 
-function singleOp(request: SocketRequest<'create' | 'set' | 'delete'>, actor: TreeSender): Op {
-  const { session } = actor;
+function singleOp(request: SocketRequest<'create' | 'set' | 'delete'>, { session, access: actor }: TreeSender): Op {
   const op = requestedOp(request, { where: request.op, session, actor, remedy: sessionRemedy });
   if (request.op === 'create' && op.op === 'create') return { ...op, parents: request.parents ?? false };
   if (request.op === 'delete' && op.op === 'delete' && request.recursive) return { ...op, op: 'delete-recursive' };
@@ -267,11 +271,4 @@ function writtenJson(
   const name = request.op === 'create' && request.sequential ? `"name":${JSON.stringify(nameOf(path))},` : '';
   if (!stat) throw new Error('The result of a write has no stat');
   return `{${pathJson(path)}${name}"stat":${statJson(stat)}}`;
-}
-
-/** The error of a single operation, which has no index. */
-function withoutIndex(error: unknown): unknown {
-  if (!(error instanceof ServiceError) || error.fields.failed === undefined) return error;
-  const { failed: _, ...fields } = error.fields;
-  return new ServiceError(error.code, error.message, fields, { cause: error.cause });
 }

@@ -175,3 +175,22 @@ t.test('a fetch that waits is checked again when records come', async (t) => {
   t.match((await billing.response(1)).error, refusal);
   t.match((await overHttp).body, refusal);
 });
+
+t.test('parents are made only where the client may write, as over HTTP; others must exist', async (t) => {
+  const { open, admin } = await start(t);
+  const billing = await open('billing');
+  await billing.ask({ op: 'session', ttl: '10s' });
+  const create = (path: string, more = {}) => billing.ask({ op: 'create', path, parents: true, ...more });
+  t.match(await create('/app/billing/x/y/z'), { ok: { path: '/app/billing/x/y/z', stat: {} } });
+  await admin.ask({ op: 'delete', path: '/app/billing', recursive: true });
+  t.match(await create('/app/billing/x', { seq: 1 }), { ok: {} }, 'the ancestor above is there');
+  t.match(await create('/app/billing/s-', { sequential: true }), { ok: { name: /^s-\d{10}$/ } });
+  t.match(await create('/app/billing/x', { seq: 2 }), { error: { code: 'NODE_EXISTS' } });
+  t.notOk('failed' in (await create('/app/billing/x')).error, 'it is one operation to the client');
+  await admin.ask({ op: 'delete', path: '/app', recursive: true });
+  const refused = { error: { code: 'FORBIDDEN', detail: /billing needs write on node \/app\./ }, zxid: Number };
+  t.match(await create('/app/billing/x'), refused);
+  t.match(await create('/app/billing/x', { seq: 3 }), refused);
+  t.match(await admin.ask({ op: 'exists', path: '/app' }), { ok: { exists: false } }, 'nothing was made');
+  t.match(await admin.ask({ op: 'create', path: '/app/billing/x', parents: true }), { ok: {} });
+});
