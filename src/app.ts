@@ -71,6 +71,7 @@ import { producersRoutes } from './http/routes/producers.ts';
 import { recordSearchRoutes } from './http/routes/record-search.ts';
 import { recordsRoutes } from './http/routes/records.ts';
 import { sessionsRoutes } from './http/routes/sessions.ts';
+import { statsRoutes } from './http/routes/stats.ts';
 import { topicTailRoutes } from './http/routes/topic-tail.ts';
 import { topicsRoutes } from './http/routes/topics.ts';
 import { watchStreamRoutes } from './http/routes/watch-stream.ts';
@@ -179,7 +180,7 @@ export async function buildApp(
   const { sessions } = broker.store;
   const { addressShare } = config;
   const refuse = createRefusal(metrics, log);
-  await app.register(requestLog, { metrics, log });
+  await app.register(requestLog, { metrics, requests: broker.requestDurations, log });
   await app.register(securityHeaders);
   await app.register(pipelining, { connections });
   await app.register(upgradeCheck);
@@ -262,6 +263,7 @@ export async function buildApp(
   await app.register(watchStreamRoutes, versioned);
   await app.register(eventsRoutes, versioned);
   if (config.kafkaRest) await app.register(kafkaRestRoutes, { broker });
+  await app.register(statsRoutes, versioned);
   await app.register(operationRoutes, { broker });
   await app.register(docsRoutes);
 

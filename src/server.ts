@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { StatsSample } from '../schemas/stats.ts';
 import { AccessControl } from './access/access-control.ts';
 import { AuditLog } from './access/audit-log.ts';
 import { buildApp, type Limits } from './app.ts';
@@ -30,7 +31,7 @@ export interface Server {
 }
 
 /** What the broker of a worker needs to know beyond its configuration. */
-export interface WorkerPlace extends Pick<BrokerOptions, 'metrics' | 'predecessor'> {
+export interface WorkerPlace extends Pick<BrokerOptions, 'metrics' | 'predecessor' | 'publishSample'> {
   /** Its number, from 1. */
   worker: number;
   /** The URL at which the other workers listen. Then this one listens last, when it can serve. */
@@ -40,6 +41,8 @@ export interface WorkerPlace extends Pick<BrokerOptions, 'metrics' | 'predecesso
   /** Called when it has bound the port, which may be before it can serve. */
   onListening(url: string): void;
   onRegistered(brokerId: number, session: string): void;
+  /** Passes what the whole server has done to `take`, each second. */
+  followServerStats(take: (samples: StatsSample[]) => void): void;
 }
 
 /** Options for a start before the store is available, and of workers. */
@@ -74,6 +77,7 @@ export async function startServer(
   const store = new Store({ ...config, target, ...(limits.stored && { storedLimits: limits.stored }) }, log);
   const sole = 'sole' in target && target.sole === true;
   const broker = new Broker(config, store, { sole, access, ...(loading && { loading }), ...brokerOptions(place) }, log);
+  place?.followServerStats((samples) => broker.stats.take(samples));
   broker.registration.onRegistered(() => {
     const { brokerId, session } = broker.registration;
     if (session) place?.onRegistered(brokerId, session.id);
@@ -158,10 +162,16 @@ async function loadTls({ tlsCert, tlsKey, tlsClientCa }: Config, log: Logger): P
   return ServerTls.load({ cert: tlsCert, key: tlsKey, clientCa: tlsClientCa }, log);
 }
 
-function brokerOptions({ worker, metrics, predecessor }: Partial<WorkerPlace> = {}): Partial<BrokerOptions> {
+function brokerOptions({
+  worker,
+  metrics,
+  predecessor,
+  publishSample,
+}: Partial<WorkerPlace> = {}): Partial<BrokerOptions> {
   return {
     ...(worker !== undefined && { worker }),
     ...(metrics && { metrics }),
+    ...(publishSample && { publishSample }),
     ...(predecessor !== undefined && { predecessor }),
   };
 }

@@ -15,11 +15,8 @@ export function countAccess(access: AccessControl, metrics: Metrics): void {
   );
   access.onDenied((identity, verb) => denied.inc({ identity, verb }));
   countLimits(access, metrics);
-  metrics.gauge(
-    'access_policy_errors_total',
-    'Changes of the policy file that could not be used.',
-    () => access.errors,
-  );
+  const errorsHelp = 'Changes of the policy file that could not be used.';
+  metrics.counters('access_policy_errors_total', errorsHelp, [], () => [{ labels: {}, value: access.errors }]);
   metrics.gauge(
     'access_policy_loaded_timestamp_seconds',
     'When the policy in use was read, in seconds since 1970; 0 without a policy.',

@@ -42,8 +42,12 @@ import { TopicAdmin } from './metadata/topic-admin.ts';
 import { TopicCache } from './metadata/topic-cache.ts';
 import { createTopicDeleter } from './metadata/topic-deleter.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { RequestDurations } from './request-durations.ts';
+import { mergeSamples, type ProcessSample, ServerStats } from './server-stats.ts';
+import { createServiceMetrics } from './service-metrics.ts';
 import { createNodeExpirer } from './sessions/node-expirer.ts';
 import { createSessionReaper } from './sessions/session-reaper.ts';
+import { StatsSampler } from './stats-sampler.ts';
 import { createStoredTotals } from './stored-totals.ts';
 import { EventTail } from './watches/event-tail.ts';
 import { LocalNodes } from './watches/local-nodes.ts';
@@ -60,6 +64,8 @@ export interface BrokerOptions {
   metrics?: Metrics;
   /** The number of the worker that this broker is, from 1, if its server has several. */
   worker?: number;
+  /** Takes what this process has done in each second, if others add it up. Default: it is all that the server has done. */
+  publishSample?: (sample: ProcessSample) => void;
   /** The session of the broker that had the same id before and has certainly ended, as its process has. */
   predecessor?: string;
 }
@@ -93,6 +99,8 @@ export class Broker {
   readonly groupOffsets: GroupOffsets;
   readonly groupDirectory: GroupDirectory;
   readonly groupFigures: GroupFigures;
+  readonly requestDurations = new RequestDurations();
+  readonly stats = new ServerStats();
   readonly topicDirectory: TopicDirectory;
   readonly groupStreams: GroupStreams;
   readonly consumerInstances: ConsumerInstances;
@@ -121,24 +129,6 @@ export class Broker {
     this.slowReadersCut = this.metrics.counter('slow_readers_cut_total', 'Slow readers whose connection was closed.', [
       'kind',
     ]);
-    this.metrics.gauge('store_open', 'Whether the store can be used: 1 or 0.', () => Number(store.isOpen), 'min');
-    const loadedRatio = () => {
-      const loading = this.#loading?.() ?? store.connection.loading;
-      return loading ? loading.percent / 100 : 1;
-    };
-    const loadingHelp = 'Share of its data that the store has read into memory; 1 = all.';
-    this.metrics.gauge('store_loading_ratio', loadingHelp, loadedRatio, 'min');
-    this.metrics.gauge(
-      'store_shards_unreachable',
-      'Redis servers of the store that cannot be reached.',
-      () => store.unreachableShardCount,
-      'max',
-    );
-    this.metrics.gauge(
-      'store_connections_lost',
-      'How often a connection to the store was lost.',
-      () => store.connectionLosses,
-    );
     this.eventTail = new EventTail(store.events, log);
     this.localNodes = new LocalNodes(store.namespace, this.eventTail, config.nodeCacheBytes, this.metrics);
     this.watches = new WatchHub(store.events, this.eventTail, this.metrics, this.stopping, log);
@@ -162,6 +152,11 @@ export class Broker {
       },
       log,
     );
+    const { registration } = this;
+    const brokerId = () => (registration.session ? registration.brokerId : undefined);
+    const zxid = () => this.eventTail.position;
+    const subject = { version: activity.version, store, brokerId, zxid, loading: () => this.#loading?.() };
+    createServiceMetrics(subject, this.metrics);
     this.topics = new TopicCache(store, this.eventTail, this.metrics, log);
     this.partitions = new PartitionCache(store.namespace, this.eventTail, this.registration, this.metrics, log);
     this.brokerDirectory = new BrokerDirectory(store, this.partitions, this.registration, activity);
@@ -272,13 +267,21 @@ export class Broker {
         sessionReaper: createSessionReaper(store.sessions, this.metrics, log, () => this.groups.timersDue()),
         nodeExpirer: createNodeExpirer(store.namespace, this.metrics, log),
         storedTotals: createStoredTotals(store, this.metrics, log),
+        statsSampler: new StatsSampler({
+          metrics: this.metrics,
+          requests: this.requestDurations,
+          groups: this.groupFigures,
+          stats: this.stats,
+          publish: options.publishSample ?? ((sample) => this.stats.add(mergeSamples([sample]))),
+          log,
+        }),
         producers: this.producers,
         storedQuotas: this.storedQuotas,
       },
       log,
     );
-    const registration = { start: () => this.registration.start(this.#url), stop: () => this.registration.stop() };
-    this.#membership = new Lifecycle({ registration, controller }, log);
+    const member = { start: () => this.registration.start(this.#url), stop: () => this.registration.stop() };
+    this.#membership = new Lifecycle({ registration: member, controller }, log);
   }
 
   /** Aborted when the broker stops serving: long polls, streams and sockets end then. */
@@ -336,13 +339,11 @@ export class Broker {
     const { metrics } = this;
     const { audit } = this.access;
     if (!audit) return;
-    metrics.gauge('audit_lines_total', 'Lines of the audit log, written or waiting.', () => audit.written);
-    metrics.gauge(
-      'audit_lines_dropped_total',
-      'Lines of the audit log that were dropped, as too many waited.',
-      () => audit.dropped,
-    );
-    metrics.gauge('audit_errors_total', 'Failures of writing the audit log.', () => audit.errors);
+    const count = (name: string, help: string, value: () => number) =>
+      metrics.counters(name, help, [], () => [{ labels: {}, value: value() }]);
+    count('audit_lines_total', 'Lines of the audit log, written or waiting.', () => audit.written);
+    count('audit_lines_dropped_total', 'Lines of the audit log dropped, as too many waited.', () => audit.dropped);
+    count('audit_errors_total', 'Failures of writing the audit log.', () => audit.errors);
   }
 
   /** Stops everything that start() started, in the reverse order; the store stays open. */

@@ -19,8 +19,8 @@ export interface Metrics {
   counter<T extends string = never>(name: string, help: string, labels?: T[]): Counter<T>;
   /** As counter(), for counts that are kept elsewhere: `read` is called at each scrape. */
   counters<T extends string>(name: string, help: string, labels: T[], read: () => Reading<T>[]): void;
-  /** The values of the instrument `weir_<name>`, added up; 0 if there is none. */
-  sumOf(name: string): Promise<number>;
+  /** The values of the instrument `weir_<name>` with these labels, added up; 0 if there is none. */
+  sumOf(name: string, labels?: Record<string, string>): Promise<number>;
   /** Makes a histogram of seconds, `weir_<name>`; each label must have few values. */
   histogram<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
   /**
@@ -71,6 +71,8 @@ const secondsBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions = {}): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, labels: processLabels });
+  // By Prometheus' rules only counters have names that end in _total; weir_connections_open and others say what these do.
+  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   return {
     registry,
     text: rarely(wholeText ?? (() => registry.metrics())),
@@ -88,9 +90,11 @@ export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions 
         },
       });
     },
-    sumOf: async (name) => {
+    sumOf: async (name, wanted = {}) => {
       const { values = [] } = (await registry.getSingleMetric(`weir_${name}`)?.get()) ?? {};
-      return values.reduce((sum, { value }) => sum + value, 0);
+      const isWanted = (labels: Partial<Record<string, string | number>>) =>
+        Object.entries(wanted).every(([label, value]) => labels[label] === value);
+      return values.reduce((sum, { labels, value }) => (isWanted(labels) ? sum + value : sum), 0);
     },
     histogram: (name, help, labels = []) =>
       new Histogram({ name: `weir_${name}`, help, labelNames: labels, buckets: secondsBuckets, registers: [registry] }),

@@ -8,6 +8,14 @@ const everyMs = 5000;
 
 export function createStoredTotals(store: Store, metrics: Metrics, log: Logger): PeriodicTask {
   const totals = { sessions: 0, count: 0, bytes: 0 };
+  let memory: Record<string, number> = {};
+  metrics.gauges(
+    'store_memory_bytes',
+    'Memory of all Redis servers of the store, as this broker read it last. used: of the data and all else; max: its limit, 0 = none.',
+    ['kind'],
+    () => Object.entries(memory).map(([kind, value]) => ({ labels: { kind }, value })),
+    'max',
+  );
   metrics.gauge('sessions', 'Sessions in the cluster, as this broker read it last.', () => totals.sessions, 'max');
   metrics.gauge(
     'stored_responses',
@@ -25,8 +33,13 @@ export function createStoredTotals(store: Store, metrics: Metrics, log: Logger):
     'stored totals',
     everyMs,
     async () => {
-      const [sessions, responses] = await Promise.all([store.sessions.count(), store.storedResponses.stats()]);
+      const [sessions, responses, { usedMemoryBytes, maxMemoryBytes }] = await Promise.all([
+        store.sessions.count(),
+        store.storedResponses.stats(),
+        store.stats(),
+      ]);
       Object.assign(totals, { sessions, ...responses });
+      memory = { used: usedMemoryBytes, max: maxMemoryBytes };
     },
     log,
   );

@@ -1,5 +1,7 @@
 // The messages between the primary process of a server and its workers, over the channel that Node opens between them.
+import type { StatsSample } from '../../schemas/stats.ts';
 import type { MetricsSnapshot } from '../broker/metrics.ts';
+import type { ProcessSample } from '../broker/server-stats.ts';
 import type { Config } from '../config/config.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
 import type { StoreTarget } from '../store/redis/target.ts';
@@ -34,6 +36,8 @@ export type ToWorker =
   | { kind: 'reload' }
   | { kind: 'stop'; drains: boolean }
   | { kind: 'read-metrics'; id: number }
+  /** What the whole server has done in a second; to a worker that is new, in the seconds before. */
+  | { kind: 'server-stats'; samples: StatsSample[] }
   /** The text of all workers, for the request with this id; without a text it could not be made. */
   | { kind: 'whole-metrics'; id: number; text?: string };
 
@@ -48,4 +52,6 @@ export type FromWorker =
   /** It ends with this reason. `forAll`: the reason holds for the whole server. */
   | { kind: 'failed'; reason: string; forAll: boolean }
   | { kind: 'metrics'; id: number; snapshot: MetricsSnapshot }
+  /** What it has done in a second. */
+  | { kind: 'stats'; sample: ProcessSample }
   | { kind: 'read-whole-metrics'; id: number };

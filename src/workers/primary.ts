@@ -8,6 +8,7 @@ import { drainsOn, reloadsOnHangup, stopMsMax } from '../server-stop.ts';
 import type { ServerStore } from '../server-store.ts';
 import type { FromWorker } from './messages.ts';
 import { ServerMetrics } from './server-metrics.ts';
+import { ServerSamples } from './server-samples.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** What is left of the time of a stop when the workers have used up theirs, and when those that hang are killed, ms. */
@@ -31,6 +32,7 @@ class Primary {
   readonly #log: Logger;
   readonly #pool: WorkerPool;
   readonly #metrics: ServerMetrics;
+  readonly #samples: ServerSamples;
   /** The id of the first broker, if ids are not generated. With a private store they are always the same. */
   readonly #firstBrokerId: number | undefined;
   #isStoreStarted = false;
@@ -43,6 +45,7 @@ class Primary {
     this.#log = log;
     this.#firstBrokerId = config.brokerId ?? (config.redisUrl === undefined ? soleBrokerId : undefined);
     this.#metrics = new ServerMetrics(() => this.#pool, config.workers);
+    this.#samples = new ServerSamples((samples) => this.#pool.sendAll({ kind: 'server-stats', samples }));
     this.#pool = new WorkerPool({
       workers: config.workers,
       orderFor: (worker, brokerId, port) => ({
@@ -54,7 +57,10 @@ class Primary {
         isStoreStarted: this.#isStoreStarted,
       }),
       onMessage: (worker, message) => void this.#receive(worker, message),
-      onDeath: (worker) => void this.#metrics.noteDeath(worker),
+      onDeath: (worker) => {
+        this.#metrics.noteDeath(worker);
+        this.#samples.noteDeath(worker);
+      },
       log,
     });
   }
@@ -133,6 +139,10 @@ class Primary {
 
   async #receive(worker: number, message: FromWorker): Promise<void> {
     if (message.kind === 'metrics') this.#metrics.receive(worker, message.id, message.snapshot);
+    if (message.kind === 'stats') {
+      const samples = this.#samples.receive(worker, message.sample);
+      if (samples.length > 0) this.#pool.send(worker, { kind: 'server-stats', samples });
+    }
     if (message.kind !== 'read-whole-metrics') return;
     const { id } = message;
     try {

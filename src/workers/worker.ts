@@ -1,6 +1,7 @@
 // The program of a worker: one broker of a server with several. Its primary process sends it all that it needs, keeps the store,
 // and stops it. If the primary is lost, Node ends this process at once, as every worker of a cluster.
 import { type Logger, pino } from 'pino';
+import type { StatsSample } from '../../schemas/stats.ts';
 import { defaultLimits } from '../app.ts';
 import { createMetrics, snapshotOf } from '../broker/metrics.ts';
 import { limitsOfWorker } from '../http/worker-limits.ts';
@@ -45,6 +46,7 @@ class Worker {
   readonly #texts = new Map<number, (text: string | undefined) => void>();
   #loading: LoadingProgress | undefined;
   #textId = 0;
+  #onServerStats: ((samples: StatsSample[]) => void) | undefined;
   #server: ServerProcess | undefined;
 
   constructor(order: StartOrder) {
@@ -107,6 +109,9 @@ class Worker {
       case 'read-metrics':
         void this.#sendMetrics(message.id);
         break;
+      case 'server-stats':
+        this.#onServerStats?.(message.samples);
+        break;
       case 'whole-metrics':
         this.#texts.get(message.id)?.(message.text);
         break;
@@ -127,6 +132,10 @@ class Worker {
         await this.#mayListen.opened;
       },
       onListening: (at) => void send({ kind: 'listening', url: at }),
+      publishSample: (sample) => void send({ kind: 'stats', sample }),
+      followServerStats: (take) => {
+        this.#onServerStats = take;
+      },
       onRegistered: (brokerId, session) => void send({ kind: 'registered', brokerId, session }),
     };
   }

@@ -32,6 +32,7 @@ request GET /metrics
 expect_status 200
 expect_header Content-Type 'text/plain.*'
 expect_body '# TYPE weir_http_request_duration_seconds histogram'
+expect_body_like '^weir_build_info[{]version="[^"]+",node="[0-9]+"[}] 1'
 expect_body 'route="/v1/nodes/*"'
 expect_body 'weir_controller '
 expect_body 'process_cpu_seconds_total'
@@ -57,3 +58,8 @@ expect_body 'openapi: 3.1.0'
 step 'a response has the id of its request, which the client may choose'
 request GET /health/live -H 'X-Request-Id: my-request-7'
 expect_header X-Request-Id 'my-request-7'
+
+step 'statistics come each second, as server-sent events'
+open_stream stats /v1/stats/stream
+until_streamed stats '"requestsPerSec":'
+until_streamed stats '"p99Ms":'

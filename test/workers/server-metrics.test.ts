@@ -12,7 +12,7 @@ async function value(server: WorkersServer, name: string): Promise<number> {
   return Number(line?.split(' ')[1] ?? 'NaN');
 }
 
-const puts = 'weir_http_request_duration_seconds_count{method="PUT",route="/v1/nodes/*",status="201"}';
+const puts = 'weir_http_request_duration_seconds_count{method="PUT",route="/v1/nodes/*",status="201",wait="false"}';
 
 t.test('the metrics of any worker are those of all', async (t) => {
   const server = await startWorkers(t);

@@ -1,6 +1,7 @@
 // A server with several workers, as operators run it: each worker a process, and a broker of its own, behind one port.
 import { randomUUID } from 'node:crypto';
 import t from 'tap';
+import { openEventStream } from '../helpers/event-stream.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
 import { onNewConnection, startWorkers } from '../helpers/workers.ts';
@@ -35,6 +36,17 @@ t.test('connections reach the workers in turn, and each serves what the others h
     { id: 7, worker: 1, endpoints: [server.url] },
     { id: 8, worker: 2, endpoints: [server.url] },
   ]);
+  const listed = async () => {
+    const { brokers } = (await http(`${server.url}/v1/brokers`)).body;
+    return brokers.every(({ connections }: { connections: unknown }) => typeof connections === 'number') && brokers;
+  };
+  t.match(await eventually(listed, 'both report'), [
+    { id: 7, worker: 1, url: server.url },
+    { id: 8, worker: 2, url: server.url },
+  ]);
+  const stats = await openEventStream(t, `${server.url}/v1/stats/stream`);
+  const records = () => stats.messages.reduce((sum, { data }) => sum + data.recordsInPerSec, 0);
+  await eventually(() => records() === 6, 'the statistics are those of all workers, from before the stream, too');
   const { body } = await http(`${server.url}/v1/nodes/brokers/ids/8`);
   t.match(body, { host: '127.0.0.1', worker: 2 });
 });

@@ -4,6 +4,8 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
+import type { RequestDurations } from '../../broker/request-durations.ts';
+import { isWait } from '../route-config.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -14,22 +16,27 @@ declare module 'fastify' {
 
 interface RequestLogOptions {
   metrics: Metrics;
+  /** Takes the duration of each request. */
+  requests: RequestDurations;
   log: Pick<Logger, 'isLevelEnabled'>;
 }
 
-async function installRequestLog(app: FastifyInstance, { metrics, log: levels }: RequestLogOptions): Promise<void> {
+async function installRequestLog(
+  app: FastifyInstance,
+  { metrics, requests, log: levels }: RequestLogOptions,
+): Promise<void> {
   const durations = metrics.histogram(
     'http_request_duration_seconds',
-    'Time from a request to the end of its response.',
-    ['method', 'route', 'status'],
+    'Time from a request to the end of its response; with wait="true" of requests that asked the server to wait.',
+    ['method', 'route', 'status', 'wait'],
   );
   /** The histogram's children by their labels: the histogram's own lookup costs several times more. */
   const children = new Map<string, { observe(seconds: number): void }>();
-  const childOf = (method: string, route: string, status: number) => {
-    const key = `${method} ${status} ${route}`;
+  const childOf = (method: string, route: string, status: number, isWaiting: boolean) => {
+    const key = `${method} ${status} ${isWaiting} ${route}`;
     let child = children.get(key);
     if (!child) {
-      child = durations.labels(method, route, String(status));
+      child = durations.labels(method, route, String(status), String(isWaiting));
       children.set(key, child);
     }
     return child;
@@ -46,7 +53,10 @@ async function installRequestLog(app: FastifyInstance, { metrics, log: levels }:
     const { method, log } = request;
     const { statusCode: status, elapsedTime: ms } = reply;
     const route = request.routeOptions.url ?? 'none';
-    childOf(method, route, status).observe(ms / 1000);
+    // A request that was refused early may have no parsed query yet.
+    const isWaiting = request.query !== undefined && request.query !== null && isWait(request);
+    childOf(method, route, status, isWaiting).observe(ms / 1000);
+    requests.note(ms, isWaiting);
     const isFailure = status >= 500;
     // Load balancers ask several times a second: only a change is worth a line.
     if (request.routeOptions.config?.isHealthCheck && isFailure !== failing.has(route)) {

@@ -41,6 +41,7 @@ export class StoreConnection {
   readonly #openHooks: OpenHook[] = [];
   readonly #orderedScripts = new OrderedScripts();
   #connectionLosses = 0;
+  #onCall: ((name: string, ms: number) => void) | undefined;
   #closing = false;
   #waiters = new Set<() => void>();
 
@@ -78,6 +79,11 @@ export class StoreConnection {
           log,
         }),
     });
+  }
+
+  /** Calls `listener` after each call of a script, with the name of the script and how long its reply took. */
+  onCall(listener: (name: string, ms: number) => void): void {
+    this.#onCall = listener;
   }
 
   get topology(): TopologyKind {
@@ -159,10 +165,15 @@ export class StoreConnection {
     { ordered = false }: CallOptions = {},
   ): Promise<ReplyValue[]> {
     const script = this.#script(name);
-    const reply = await (ordered
-      ? this.#sendOnce(script, key, args)
-      : this.#send(key, script.writes, (client) => sendScript(client, name, key, args)));
-    return decodeReply(name, reply);
+    const beganAt = performance.now();
+    try {
+      const reply = await (ordered
+        ? this.#sendOnce(script, key, args)
+        : this.#send(key, script.writes, (client) => sendScript(client, name, key, args)));
+      return decodeReply(name, reply);
+    } finally {
+      this.#onCall?.(name, performance.now() - beganAt);
+    }
   }
 
   /** As call(), for the hooks of onOpen(): the connection to the coordination keys is used before it is open. */
