@@ -184,7 +184,10 @@ t.test('metrics show members, groups, rebalances and commits', async (t) => {
     memberId: 'a',
     offsets: [{ topic: 'orders', partition: 0, offset: 0 }],
   });
-  const { body } = await http(`${url}/metrics`);
+  const metrics = async () => (await http(`${url}/metrics`)).body as string;
+  // The groups are counted at intervals, and may have been counted before this one was there.
+  await eventually(async () => (await metrics()).includes('\nweir_group_members 1\n'), 'the member is counted');
+  const body = await metrics();
   for (const line of [
     'groups{state="stable"} 1',
     'groups{state="empty"} 0',
