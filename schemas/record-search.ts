@@ -1,7 +1,7 @@
 // Requests and responses of GET /v1/topics/{topic}/records: a search across the partitions of a topic.
 import { z } from 'zod';
 import { queryInteger } from './common.ts';
-import { positionsPattern } from './topic-tail.ts';
+import { partitionNumbers, positionsPattern } from './topic-tail.ts';
 
 const foundMax = 1000;
 export const foundDefault = 50;
@@ -24,13 +24,7 @@ export const recordSearchQuery = z.strictObject({
     .max(textMax)
     .optional()
     .describe('Only records of which the key, the value or the headers contain this text.'),
-  partition: z
-    .string()
-    .regex(/^\d{1,9}(,\d{1,9})*$/, 'must be the numbers of partitions, such as 0 or 0,2')
-    .transform((text) => [...new Set(text.split(',').map(Number))])
-    .meta({ type: 'string', pattern: '^\\d{1,9}(,\\d{1,9})*$' })
-    .optional()
-    .describe('Partitions to search, such as `0,2`; default: all.'),
+  partition: partitionNumbers.optional().describe('Partitions to search, such as `0,2`; default: all.'),
   maxBytes: queryInteger(1, searchBytesMax)
     .default(searchBytesDefault)
     .describe('How many bytes of records to look at in this call, about; default 8 MiB.'),

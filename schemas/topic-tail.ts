@@ -20,12 +20,15 @@ const position = z
     "Position to resume from: the topic's id and the next offset of each partition, `<topicId>@0:15,1:7`. A partition that it does not name is new, and is read from offset 0.",
   );
 
+/** Numbers of partitions in a query, each once. */
+export const partitionNumbers = z
+  .string()
+  .regex(/^\d{1,9}(,\d{1,9})*$/, 'must be the numbers of partitions, such as 0 or 0,2')
+  .transform((text) => [...new Set(text.split(',').map(Number))])
+  .meta({ type: 'string', pattern: '^\\d{1,9}(,\\d{1,9})*$' });
+
 export const topicTailQuery = z.strictObject({
-  partition: z
-    .string()
-    .regex(/^\d{1,9}(,\d{1,9})*$/, 'must be the numbers of partitions, such as 0 or 0,2')
-    .transform((text) => [...new Set(text.split(',').map(Number))])
-    .meta({ type: 'string', pattern: '^\\d{1,9}(,\\d{1,9})*$' })
+  partition: partitionNumbers
     .optional()
     .describe('Partitions to read, such as `0,2`; default: all, including those added later.'),
   offset: z
