@@ -13,7 +13,7 @@ export interface HttpRequest {
   /** A text or bytes as they are; anything else as JSON. */
   body?: unknown;
   signal?: AbortSignal | undefined;
-  /** How long the server may hold the request by what it asks for. */
+  /** How long the request asks the server to wait before it responds, ms. */
   waitMs?: number;
   /** Repeats are told apart by the request itself, so it needs no Idempotency-Key. */
   isRepeatable?: boolean;

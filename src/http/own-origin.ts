@@ -1,4 +1,4 @@
-// Whether a request comes from a page of this server itself, by what its browser says of it.
+// Whether a request comes from a page of this server itself, as the headers say that a browser adds to it.
 import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
 

@@ -25,7 +25,7 @@ interface TlsTexts {
   hash: string;
 }
 
-/** What the server shows, and by what it judges the certificates of clients. */
+/** The certificate of the server with its key, and the authorities that may sign the certificates of clients. */
 export interface TlsIdentity {
   cert: string;
   key: string;
