@@ -10,6 +10,7 @@ WORKDIR /app
 # The packages first: they change seldom, and their layer is kept until they do.
 COPY package.json package-lock.json ./
 COPY client/package.json client/
+COPY console/package.json console/
 RUN npm ci
 COPY . .
 RUN npm run build && npm ci --omit=dev
