@@ -4,7 +4,8 @@ import type { ClientEvent } from './options.ts';
 import { now } from './time.ts';
 
 /**
- * connected: the server renews it. suspended: there is no connection; the session goes on until its time to live is over.
+ * connected: it is renewed in time. suspended: there is no connection, or the last renewal is too long ago; the session goes on until
+ * its time to live is over.
  * lost: it has ended, with all its ephemeral nodes.
  */
 export type SessionStateName = 'connected' | 'suspended' | 'lost';
@@ -62,8 +63,10 @@ export class SessionState {
   renewed(sentAt: number): void {
     if (this.#state === 'lost') return;
     this.#deadline = Math.max(this.#deadline, sentAt + this.ttlMs);
+    // The response came too late to be of use: the next renewal may be quicker.
+    if (this.#leftMs() <= 0) return;
     // What was stopped stays stopped: whoever asks for the signal from now on gets one for the time that begins.
-    if (this.#controller.signal.aborted && this.#leftMs() > 0) this.#controller = new AbortController();
+    if (this.#controller.signal.aborted) this.#controller = new AbortController();
     this.#change('connected');
     this.#watchDeadline();
   }
@@ -99,8 +102,12 @@ export class SessionState {
     this.#timer = setTimeout(
       () => {
         const detail = `Session ${this.id} was not renewed in time: it may end before the next renewal.`;
-        if (this.#leftMs() > 0) this.#watchDeadline();
-        else this.#controller.abort(new WeirError({ code: 'SESSION_EXPIRED', detail, status: 410 }));
+        if (this.#leftMs() > 0) {
+          this.#watchDeadline();
+          return;
+        }
+        this.suspended();
+        this.#controller.abort(new WeirError({ code: 'SESSION_EXPIRED', detail, status: 410 }));
       },
       Math.max(0, this.#leftMs()),
     );
