@@ -21,6 +21,7 @@ export class SessionState {
   nextSeq = 1;
   readonly #onEvent: (event: ClientEvent) => void;
   readonly #listeners = new Set<(state: SessionStateName) => void>();
+  readonly #renewals = new Set<(deadline: number) => void>();
   #state: SessionStateName = 'connected';
   #deadline: number;
   #controller = new AbortController();
@@ -59,6 +60,12 @@ export class SessionState {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Calls `listener` with the deadline after each renewal. @returns ends that */
+  onRenewal(listener: (deadline: number) => void): () => void {
+    this.#renewals.add(listener);
+    return () => this.#renewals.delete(listener);
+  }
+
   /** A request that renews the session, sent at `sentAt`, has succeeded. */
   renewed(sentAt: number): void {
     if (this.#state === 'lost') return;
@@ -68,6 +75,7 @@ export class SessionState {
     // What was stopped stays stopped: whoever asks for the signal from now on gets one for the time that begins.
     if (this.#controller.signal.aborted) this.#controller = new AbortController();
     this.#change('connected');
+    for (const listener of [...this.#renewals]) listener(this.#deadline);
     this.#watchDeadline();
   }
 

@@ -25,6 +25,11 @@ export class Session implements AsyncDisposable {
     return this.#state.id;
   }
 
+  /** What others need to act for the session, in the header `Weir-Session`. Whoever has it may use the session. */
+  get handle(): string {
+    return this.#state.handle;
+  }
+
   get ttlMs(): number {
     return this.#state.ttlMs;
   }
@@ -50,6 +55,11 @@ export class Session implements AsyncDisposable {
   /** Calls `listener` when `state` changes. @returns ends it */
   onState(listener: (state: SessionStateName) => void): () => void {
     return this.#state.onState(listener);
+  }
+
+  /** Calls `listener` with `deadline` after each renewal. @returns ends it */
+  onRenewal(listener: (deadline: number) => void): () => void {
+    return this.#state.onRenewal(listener);
   }
 
   /** As `weir.watch`, through the connection of the session. */

@@ -119,6 +119,29 @@ t.test('semaphore: at most so many at a time', async (t) => {
   t.ok(most <= 2);
 });
 
+t.test('tryAcquire takes what is free, and neither waits for nor leaves a node at what is not', async (t) => {
+  const weir = startClient(t, server.url);
+  const { read, write } = rwLock(weir, 'try');
+  for (const [name, what, root] of [
+    ['lock', lock(weir, 'try'), '/locks/try'],
+    ['semaphore', semaphore(weir, 'try', 1), '/semaphores/try/queue'],
+    ['write lock', write, '/rw-locks/try'],
+  ] as const) {
+    const held = await what.tryAcquire();
+    t.ok(held && (await weir.tree.exists(held.node)), `the ${name} is free`);
+    const before = (await weir.tree.children(root)).names;
+    t.equal(await what.tryAcquire(), undefined, `the ${name} is held`);
+    t.same((await weir.tree.children(root)).names, before);
+    await held?.release();
+  }
+  const reader = await read.acquire();
+  t.equal(await write.tryAcquire(), undefined, 'a writer does not wait for a reader');
+  await (await read.tryAcquire())?.release();
+  await reader.release();
+  const aborted = AbortSignal.abort(new Error('enough'));
+  await t.rejects(lock(weir, 'try').tryAcquire({ signal: aborted }), { message: 'enough' });
+});
+
 t.test('rwLock: readers together, a writer alone', async (t) => {
   const weir = startClient(t, server.url);
   const { read, write } = rwLock(weir, 'page');
@@ -184,6 +207,7 @@ t.test('queue: each item is processed, and a lost worker gives its item back', a
   const session = await startClient(t, server.url).session();
   const taken = await queue(session, 'jobs').take();
   t.equal(taken.node.text, 'a');
+  t.equal((await weir.tree.stat(taken.claim))?.czxid, taken.token, 'the token is that of the claim');
   await expire(session.id);
   const done: string[] = [];
   const controller = new AbortController();

@@ -1,6 +1,6 @@
 // Nodes, watches and caches of the client, over the socket and over HTTP alike.
 import t, { type Test } from 'tap';
-import { startTestServer } from '../../test/helpers/server.ts';
+import { eventually, http, startTestServer } from '../../test/helpers/server.ts';
 import { isWeirError, type WeirOptions } from '../src/index.ts';
 import { startClient, take } from './client.ts';
 
@@ -124,6 +124,25 @@ overBoth('the nodes of a session are deleted when it ends', async (t, root, opti
     t.ok(session.deadline > performance.now() && !session.signal.aborted);
   }
   t.notOk(await weir.tree.exists(root));
+});
+
+overBoth('a session tells of its renewals, and others act for it with its handle', async (t, root, options) => {
+  const weir = startClient(t, server.url, options);
+  await using session = await weir.session({ ttl: '1s' });
+  const first = session.deadline;
+  const deadlines: number[] = [];
+  const unlisten = session.onRenewal((deadline) => deadlines.push(deadline));
+  await eventually(() => deadlines.length >= 2, 'it is renewed');
+  unlisten();
+  t.same(
+    deadlines,
+    deadlines.toSorted((a, b) => a - b),
+  );
+  t.ok((deadlines[0] ?? 0) > first && session.deadline >= (deadlines.at(-1) ?? 0));
+  const created = await http(`${server.url}/v1/nodes${root}?mode=ephemeral`, 'PUT', '', {
+    'weir-session': session.handle,
+  });
+  t.equal(created.body.stat.ephemeralOwner, session.id);
 });
 
 overBoth('data larger than a frame are written and read', async (t, root, options) => {

@@ -38,7 +38,7 @@ export function election(on: On, name: string, { value = '' }: { value?: string 
   return {
     campaign: async ({ signal } = {}) => {
       const { release, ...held } = await hold(on, signal, (session) =>
-        placeInTurn(session, root, 'candidate-', value, '', signal),
+        placeInTurn(session, root, 'candidate-', value, '', { signal }),
       );
       return { ...held, resign: release };
     },

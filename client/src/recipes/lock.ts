@@ -7,39 +7,53 @@ import {
   type Hold,
   hold,
   leavePlace,
+  NotFree,
   type On,
   type Place,
   placeInTurn,
   placeLost,
+  type Waiting,
 } from './place.ts';
 
 /** Something that is acquired, held and released. */
 export interface Acquirable {
   /** Waits for it. */
   acquire(options?: CallOptions): Promise<Hold>;
+  /** Takes it if it is free; undefined if somebody else holds it or waits for it. */
+  tryAcquire(options?: CallOptions): Promise<Hold | undefined>;
   /** Holds it while `work` runs: `with(async ({ token, signal }) => …)`. Stop when `signal` is aborted. */
   with<T>(work: (held: Hold) => Promise<T> | T, options?: CallOptions): Promise<T>;
 }
 
-function acquirable(acquire: (signal: AbortSignal | undefined) => Promise<Hold>): Acquirable {
+function acquirable(acquire: (waiting: Waiting) => Promise<Hold>): Acquirable {
   return {
-    acquire: ({ signal } = {}) => acquire(signal),
-    with: (work, { signal } = {}) => during(acquire(signal), work),
+    acquire: ({ signal } = {}) => acquire({ signal }),
+    tryAcquire: async ({ signal } = {}) => {
+      try {
+        return await acquire({ signal, waits: false });
+      } catch (error) {
+        if (error instanceof NotFree) return undefined;
+        throw error;
+      }
+    },
+    with: (work, { signal } = {}) => during(acquire({ signal }), work),
   };
 }
 
 /** One holder at a time, in the order in which they came. */
 export function lock(on: On, name: string): Acquirable {
-  return acquirable((signal) =>
-    hold(on, signal, (session) => placeInTurn(session, `/locks/${name}`, 'lock-', undefined, '', signal)),
+  return acquirable((waiting) =>
+    hold(on, waiting.signal, (session) => placeInTurn(session, `/locks/${name}`, 'lock-', undefined, '', waiting)),
   );
 }
 
 /** Readers together, or one writer alone. Who came first goes first. */
 export function rwLock(on: On, name: string): { read: Acquirable; write: Acquirable } {
   const side = (prefix: string, waitsFor: string) =>
-    acquirable((signal) =>
-      hold(on, signal, (session) => placeInTurn(session, `/rw-locks/${name}`, prefix, undefined, waitsFor, signal)),
+    acquirable((waiting) =>
+      hold(on, waiting.signal, (session) =>
+        placeInTurn(session, `/rw-locks/${name}`, prefix, undefined, waitsFor, waiting),
+      ),
     );
   return { read: side('read-', 'write-'), write: side('write-', '') };
 }
@@ -47,14 +61,14 @@ export function rwLock(on: On, name: string): { read: Acquirable; write: Acquira
 /** At most `permits` holders at a time; all must name the same number. */
 export function semaphore(on: On, name: string, permits: number): Acquirable {
   const root = `/semaphores/${name}`;
-  return acquirable((signal) =>
+  return acquirable(({ signal, waits = true }) =>
     hold(on, signal, async (session): Promise<Place> => {
       const { tree } = session;
       await tree.create(`${root}/leases`, '', { parents: true }).catch((error: unknown) => {
         if (!isWeirError(error, 'NODE_EXISTS')) throw error;
       });
       // Only the first of the queue takes leases, so their number can only fall while it looks.
-      const place = await placeInTurn(session, `${root}/queue`, 'place-', undefined, '', signal);
+      const place = await placeInTurn(session, `${root}/queue`, 'place-', undefined, '', { signal, waits });
       const watch = session.watch(`${root}/leases`, {
         mode: 'children',
         onCompacted: 'resync',
@@ -63,6 +77,7 @@ export function semaphore(on: On, name: string, permits: number): Acquirable {
       try {
         await watch.started;
         while ((await allChildren(session, `${root}/leases`)).length >= permits) {
+          if (!waits) throw new NotFree();
           if ((await watch.next()).done) signal?.throwIfAborted();
         }
         const { results } = await tree

@@ -29,8 +29,22 @@ export async function takePlace(session: Session, parent: string, prefix: string
   return { session, path, name, token: stat.czxid };
 }
 
-/** Waits until no node is before this one, or none whose name begins with `prefix`. @throws WeirError SESSION_EXPIRED */
-export async function waitForTurn({ session, path, name }: Place, prefix = '', signal?: AbortSignal): Promise<void> {
+/** What is not free ends an attempt that does not wait. */
+export class NotFree extends Error {}
+
+/** How somebody waits for a turn. */
+export interface Waiting {
+  signal?: AbortSignal | undefined;
+  /** false: not at all; `NotFree` if it is somebody else's. */
+  waits?: boolean;
+}
+
+/** Waits until no node is before this one, or none whose name begins with `prefix`. @throws WeirError SESSION_EXPIRED; NotFree */
+export async function waitForTurn(
+  { session, path, name }: Place,
+  prefix: string,
+  { signal, waits = true }: Waiting,
+): Promise<void> {
   const parent = path.slice(0, path.lastIndexOf('/'));
   for (;;) {
     const names = (await allChildren(session, parent)).sort((a, b) => numberOf(a) - numberOf(b));
@@ -38,6 +52,7 @@ export async function waitForTurn({ session, path, name }: Place, prefix = '', s
     if (own < 0) throw placeLost(path);
     const before = names.slice(0, own).findLast((each) => each.startsWith(prefix));
     if (before === undefined) return;
+    if (!waits) throw new NotFree();
     await session.tree.waitFor(`${parent}/${before}`, { until: 'gone', ...(signal && { signal }) });
   }
 }
@@ -131,11 +146,11 @@ export async function placeInTurn(
   prefix: string,
   data: DataInput | undefined,
   waitsFor: string,
-  signal?: AbortSignal,
+  waiting: Waiting,
 ): Promise<Place> {
   const place = await takePlace(session, parent, prefix, data);
   try {
-    await waitForTurn(place, waitsFor, signal);
+    await waitForTurn(place, waitsFor, waiting);
     return place;
   } catch (error) {
     await leavePlace(place);

@@ -7,6 +7,10 @@ import { allChildren, type On, sessionOf } from './place.ts';
 /** An item that this worker has claimed. */
 export interface QueueItem {
   node: TreeNode;
+  /** The node of the claim. */
+  claim: string;
+  /** The czxid of the claim: the fencing token of its worker. */
+  token: number;
   /** The item is done: deletes it. @throws WeirError if the claim was lost, so that another worker has it */
   done(): Promise<void>;
   /** Gives it back to the other workers. */
@@ -51,6 +55,8 @@ export function queue(on: On, name: string): Queue {
             if (!node || mzxid === undefined) continue;
             return {
               node,
+              claim,
+              token: mzxid,
               done: async () => void (await tree.multi().remove(claim, { mzxid }).remove(node.path).commit()),
               release: () => tree.remove(claim, { mzxid }),
             };
