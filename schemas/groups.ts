@@ -26,6 +26,13 @@ export const topicPartitions = z
 
 const assignment = z.array(topicPartitions).describe('Sorted by topic, partitions ascending.');
 
+/** The age of the lag is read for so many partitions, those with the largest lags: each is a look into a log. */
+export const agedPartitionsMax = 500;
+
+export const describeGroupQuery = z.strictObject({
+  ages: queryFlag.optional().describe('Add `lagMs` to each partition.'),
+});
+
 export const groupParams = z.strictObject({ group: groupId });
 export const memberParams = z.strictObject({ group: groupId, member: memberId });
 
@@ -357,6 +364,14 @@ export const groupResponse = z
           .nullable()
           .describe(
             'Where the count of the lag begins: the committed offset, or the start given by the reset policy. earliest also for partitions that were added to a subscription with reset=latest.',
+          ),
+        lagMs: z
+          .int()
+          .min(0)
+          .nullable()
+          .optional()
+          .describe(
+            `With \`ages\`: how long ago the first record was appended that the group has yet to read, ms; 0 without lag. null if the lag is, and beyond the ${agedPartitionsMax} partitions with the largest lags.`,
           ),
         error: logError.optional(),
       }),

@@ -172,6 +172,11 @@ const topicSummaryFields = {
     .describe(
       `Records that are sent to readers ${perSecond}. Of other brokers than the one that responds, those of the 100 topics count of which each sends most.`,
     ),
+  leaders: z
+    .array(z.object({ brokerId: z.int(), partitions: z.int().min(1) }))
+    .optional()
+    .describe('How many partitions each broker leads, by its id; -1: partitions without a leader.'),
+  notPreferred: z.int().min(0).optional().describe('Partitions whose leader is not the preferred one.'),
   groups: z
     .array(z.object({ group: z.string(), lag: z.int().min(0).describe('Records that the group has yet to read.') }))
     .optional()

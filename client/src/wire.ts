@@ -255,6 +255,8 @@ export type Group = {
     lag: number | null;
     /** Where the count of the lag begins: the committed offset, or the start given by the reset policy. earliest also for partitions that were added to a subscription with reset=latest. */
     lagFrom: 'committed' | 'earliest' | 'latest' | null;
+    /** With `ages`: how long ago the first record was appended that the group has yet to read, ms; 0 without lag. null if the lag is, and beyond the 500 partitions with the largest lags. */
+    lagMs?: number | null;
     /** The Redis server that holds this log cannot be reached. Fields that only the log knows are null. Absent if there is no error. */
     error?: 'STORE_UNAVAILABLE';
   }[];
@@ -1009,6 +1011,13 @@ export type Topics = {
     inPerSec?: number;
     /** Records that are sent to readers per second, over the last 10 s. Of other brokers than the one that responds, those of the 100 topics count of which each sends most. */
     outPerSec?: number;
+    /** How many partitions each broker leads, by its id; -1: partitions without a leader. */
+    leaders?: {
+      brokerId: number;
+      partitions: number;
+    }[];
+    /** Partitions whose leader is not the preferred one. */
+    notPreferred?: number;
     /** Groups that have committed an offset in the topic, or subscribe to it, the 100 with the largest lag; as of the last read of all groups, which takes at most 5 % of the time. */
     groups?: {
       group: string;

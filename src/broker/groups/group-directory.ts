@@ -1,6 +1,6 @@
 // Lists and describes groups: their members, the owner of each partition, and their lag.
 
-import type { GroupDescription } from '../../../schemas/groups.ts';
+import { agedPartitionsMax, type GroupDescription } from '../../../schemas/groups.ts';
 import { compareText } from '../../core/groups/assignors/assignment.ts';
 import { toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import { type GroupDocument, heldBy, isEmpty, requireGroup } from '../../core/groups/group-document.ts';
@@ -9,6 +9,7 @@ import { required } from '../../core/required.ts';
 import type { CommittedOffset, CommittedOffsets } from '../../store/groups/committed-offsets.ts';
 import type { Groups } from '../../store/groups/groups.ts';
 import type { Logs } from '../../store/log/logs.ts';
+import type { LogId } from '../../store/log/producers.ts';
 import type { TopicCache } from '../metadata/topic-cache.ts';
 import type { GroupFigures } from './group-figures.ts';
 import { lagWithoutCommit, recordsBehind, StartingPoints } from './group-lag.ts';
@@ -65,8 +66,12 @@ export class GroupDirectory {
     };
   }
 
-  /** Describes a group with its members and its lag in each partition. @throws ServiceError UNKNOWN_GROUP */
-  async describe(group: string): Promise<{ zxid: number; description: GroupDescription }> {
+  /**
+   * Describes a group with its members and its lag in each partition.
+   * @param withAges whether to look into the logs for how long the lag has been waiting
+   * @throws ServiceError UNKNOWN_GROUP
+   */
+  async describe(group: string, withAges = false): Promise<{ zxid: number; description: GroupDescription }> {
     const { zxid, document: read } = await this.#states.read(group);
     const document = requireGroup(group, read);
     const committed = await ofPresentTopics(this.#topics, (await this.#offsets.list(group)).offsets);
@@ -78,6 +83,27 @@ export class GroupDirectory {
     const partitions = this.#partitionsOf(document, committed);
     const logs = await this.#logs.boundsOfReachable(partitions);
     const startingPoints = new StartingPoints(document);
+    const described = partitions.map((at, index): GroupDescription['partitions'][number] => {
+      const offset = offsets.get(cursorKey(at));
+      const log = logs[index];
+      const known = {
+        topic: at.topic,
+        partition: at.partition,
+        owner: owners.get(cursorKey(at)) ?? null,
+        committed: offset ?? null,
+      };
+      const from = startingPoints.of(at);
+      const lagFrom = offset === undefined ? (from ?? null) : 'committed';
+      if (log === 'away') return { ...known, endOffset: null, lag: null, lagFrom, error: 'STORE_UNAVAILABLE' };
+      if (!log) return { ...known, endOffset: 0, lag: lagFrom && 0, lagFrom };
+      const { endOffset } = log;
+      if (offset !== undefined) return { ...known, endOffset, lag: recordsBehind(log, offset), lagFrom };
+      return { ...known, endOffset, lag: from ? lagWithoutCommit(from, log) : null, lagFrom };
+    });
+    if (withAges) {
+      const ages = await this.#agesOf(partitions.map((at, index) => ({ ...at, ...required(described[index], 'lag') })));
+      for (const [index, partition] of described.entries()) partition.lagMs = ages.get(index) ?? null;
+    }
     return {
       zxid,
       description: {
@@ -87,25 +113,26 @@ export class GroupDirectory {
         assignor: document.assignor,
         ...(document.leftOut !== undefined && { partitionsLeftOut: document.leftOut }),
         members: describeMembers(document),
-        partitions: partitions.map((at, index) => {
-          const offset = offsets.get(cursorKey(at));
-          const log = logs[index];
-          const known = {
-            topic: at.topic,
-            partition: at.partition,
-            owner: owners.get(cursorKey(at)) ?? null,
-            committed: offset ?? null,
-          };
-          const from = startingPoints.of(at);
-          const lagFrom = offset === undefined ? (from ?? null) : 'committed';
-          if (log === 'away') return { ...known, endOffset: null, lag: null, lagFrom, error: 'STORE_UNAVAILABLE' };
-          if (!log) return { ...known, endOffset: 0, lag: lagFrom && 0, lagFrom };
-          const { endOffset } = log;
-          if (offset !== undefined) return { ...known, endOffset, lag: recordsBehind(log, offset), lagFrom };
-          return { ...known, endOffset, lag: from ? lagWithoutCommit(from, log) : null, lagFrom };
-        }),
+        partitions: described,
       },
     };
+  }
+
+  /** How long the lag of each partition has been waiting, ms, by its index; without those that are not known. */
+  async #agesOf(partitions: readonly (LogId & { committed: number | null; lag: number | null })[]) {
+    const ages = new Map<number, number>();
+    const behind: { index: number; lag: number; at: LogId & { offset: number } }[] = [];
+    for (const [index, { topicId, partition, committed, lag }] of partitions.entries()) {
+      if (lag === 0) ages.set(index, 0);
+      else if (lag !== null) behind.push({ index, lag, at: { topicId, partition, offset: committed ?? 0 } });
+    }
+    const most = behind.sort((a, b) => b.lag - a.lag).slice(0, agedPartitionsMax);
+    const looks = most.map(async ({ index, at }) => {
+      const ms = await this.#logs.ageAt(at).catch(() => undefined);
+      if (ms !== undefined) ages.set(index, ms);
+    });
+    await Promise.all(looks);
+    return ages;
   }
 
   /** All partitions to which members subscribe or that have a committed offset, sorted. */

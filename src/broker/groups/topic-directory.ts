@@ -50,7 +50,7 @@ export class TopicDirectory {
 
   /** Adds sizes, rates and groups to topics of a page. @param mayUse whether the caller may see a group */
   async summaries(topics: readonly TopicPartitions[], mayUse: (group: string) => boolean) {
-    const { logs, groups, brokers } = this.#parts;
+    const { logs, groups, brokers, partitions } = this.#parts;
     const [figures, sendsPerSecond] = await Promise.all([groups.read(), brokers.sendsPerSecond(), logs.ensure(topics)]);
     return topics.map(({ name, topicId, partitionCount }) => {
       const { records = null, bytes = null } = logs.topic(topicId) ?? {};
@@ -63,6 +63,7 @@ export class TopicDirectory {
         bytes,
         inPerSec: logs.appendsPerSecond(name),
         outPerSec: sendsPerSecond(name),
+        ...partitions.leadersOf(name),
         groups: readers
           .filter(({ group }) => mayUse(group))
           .slice(0, groupsOfTopicMax)

@@ -159,6 +159,19 @@ export class PartitionCache {
     return counts;
   }
 
+  /** Who leads the partitions of a topic, by the events received so far. @returns partitions by broker, and those not led by the preferred one */
+  leadersOf(name: string): { leaders: { brokerId: number; partitions: number }[]; notPreferred: number } {
+    const counts = new Map<number, number>();
+    let notPreferred = 0;
+    const { replicas, states = [] } = this.#known.get(name) ?? {};
+    for (const [partition, { leader }] of states) {
+      counts.set(leader, (counts.get(leader) ?? 0) + 1);
+      if (leader !== replicas?.[partition]?.[0]) notPreferred += 1;
+    }
+    const sorted = [...counts].sort(([a], [b]) => a - b);
+    return { leaders: sorted.map(([brokerId, partitions]) => ({ brokerId, partitions })), notPreferred };
+  }
+
   /** Every partition of every topic, except those whose replicas are being read. */
   *all(): IterableIterator<PartitionInfo> {
     for (const [topic, { replicas, states }] of this.#known) {

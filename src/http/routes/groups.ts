@@ -7,6 +7,7 @@ import { groupsResponse, listGroupsQuery } from '../../../schemas/group-list.ts'
 import {
   consumeQuery,
   consumeResponse,
+  describeGroupQuery,
   groupParams,
   groupResponse,
   heartbeatBody,
@@ -89,19 +90,21 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
       schema: {
         tags: ['groups'],
         operationId: 'groups.get',
-        summary: 'Describe a group: its members, their assignments, and its lag',
+        summary:
+          'Describe a group: its members, their assignments, and its lag; ages=true adds how long the lag has been waiting',
         params: groupParams,
+        querystring: describeGroupQuery,
         response: {
           200: {
             description: 'The current state of the group.',
             content: { 'application/json': { schema: groupResponse } },
           },
-          ...problems('UNKNOWN_GROUP', 'STORE_UNAVAILABLE'),
+          ...problems('BAD_REQUEST', 'UNKNOWN_GROUP', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
-      const { zxid, description } = await groupDirectory.describe(request.params.group);
+      const { zxid, description } = await groupDirectory.describe(request.params.group, request.query.ages);
       sizes.set(request.params.group, description.members.length + description.partitions.length);
       reply.header('weir-zxid', zxid);
       return description;

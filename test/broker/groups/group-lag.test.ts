@@ -1,6 +1,7 @@
 // The lag of a group counts the records that it would still read. Deleted records do not count. Without a committed offset the lag
 // counts from where the reset policy begins.
 import t from 'tap';
+import { agedPartitionsMax } from '../../../schemas/groups.ts';
 import { LogCompactor } from '../../../src/broker/log/log-compactor.ts';
 import { createMetrics } from '../../../src/broker/metrics.ts';
 import { consume, createTopic, join, produce } from '../../helpers/groups.ts';
@@ -53,6 +54,41 @@ t.test('the lag of a group that has never committed counts from where its reset 
     const line = `weir_group_lag_records{group="${group}",topic="uncommitted"} ${lag}`;
     await eventually(async () => ((await http(`${url}/metrics`)).body as string).includes(line), line);
   }
+});
+
+t.test('ages=true adds how long the lag of each partition has been waiting', async (t) => {
+  await createTopic(url, 'aged', 3);
+  const agesOf = async (query = '?ages=true') =>
+    (await http(`${url}/v1/groups/aged${query}`)).body.partitions.map(({ lagMs }: any) => lagMs);
+  await produce(url, 'aged', 0, [1, 2]);
+  await produce(url, 'aged', 1, [1]);
+  await commit('aged', 1);
+  await http(`${url}/v1/groups/aged/offsets`, 'POST', { offsets: [{ topic: 'aged', partition: 1, offset: 1 }] });
+  await eventually(async () => (await agesOf())[0] >= 20, 'the first record that is left grows older');
+  const before = (await agesOf())[0];
+  await produce(url, 'aged', 0, [3]);
+  const [waiting, caughtUp, ...others] = await agesOf();
+  t.ok(waiting >= before, 'a newer record does not make it younger');
+  t.same([caughtUp, ...others], [0], 'without lag it is 0');
+  await join(url, 'aged', { topics: ['aged'], memberId: 'm', reset: 'none' });
+  t.equal((await agesOf())[2], null, 'it is not known where the lag is not');
+  t.same(await agesOf(''), [undefined, undefined, undefined], 'without ages there is none');
+  t.equal((await http(`${url}/v1/groups/aged?ages=perhaps`)).status, 400);
+});
+
+t.test('the ages of the largest lags are read, and of no others', async (t) => {
+  const count = agedPartitionsMax + 2;
+  await createTopic(url, 'many-aged', count);
+  const records = Array.from({ length: count }, (_, partition) => ({ partition, value: 1 }));
+  const sent = await http(`${url}/v1/topics/many-aged/records`, 'POST', {
+    records: [...records, ...records.slice(1, -1)],
+  });
+  t.equal(sent.status, 200);
+  const offsets = records.map(({ partition }) => ({ topic: 'many-aged', partition, offset: 0 }));
+  await http(`${url}/v1/groups/many-aged/offsets`, 'POST', { offsets });
+  const { partitions } = (await http(`${url}/v1/groups/many-aged?ages`)).body;
+  const unknown = partitions.filter(({ lagMs }: any) => lagMs === null).map(({ partition }: any) => partition);
+  t.same(unknown, [0, count - 1], 'those with one record less');
 });
 
 t.test('the lag of a log whose end was compacted away reaches 0', async (t) => {

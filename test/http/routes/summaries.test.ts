@@ -54,6 +54,23 @@ t.test('a summary of topics has their records and bytes through any broker', asy
   await shown('bills', { partitions: 2, records: 0 });
 });
 
+t.test('a summary of topics says who leads their partitions', async (t) => {
+  const { body } = await http(`${one.url}/v1/topics`, 'POST', { name: 'led', partitions: 4, replicationFactor: 2 });
+  const replicas: number[][] = body.partitions.map(({ replicas }: { replicas: number[] }) => replicas);
+  const leaders = [1001, 1002].map((brokerId) => ({
+    brokerId,
+    partitions: replicas.filter(([preferred]) => preferred === brokerId).length,
+  }));
+  await shown('led', { leaders, notPreferred: 0 });
+  await http(`${one.url}/v1/topics/led/partitions/0`, 'PATCH', { replicas: replicas[0]?.toReversed() });
+  await shown('led', { leaders, notPreferred: 1 });
+  await http(`${two.url}/v1/elections`, 'POST', { topic: 'led' });
+  await shown('led', { notPreferred: 0 });
+  await http(`${two.url}/v1/topics/led`, 'DELETE');
+  await eventually(async () => (await topicsOf(one)).every(({ name }) => name !== 'led'), 'it is deleted');
+  t.pass();
+});
+
 t.test('rates count what all brokers append and send', async (t) => {
   await createTopic(one.url, 'rates', 1);
   await shown('rates', { records: 0 });
