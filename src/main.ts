@@ -1,12 +1,11 @@
 #!/usr/bin/env -S node --initial-old-space-size=128
 // The program: reads the configuration, and runs the server in this process, or in several workers that this process starts. It
 // exits with 0 after SIGTERM or SIGINT, and with 1 after a failure.
-import { pino } from 'pino';
 import { newToken } from './access/tokens.ts';
-import { describeConfig, loadConfig, packageVersion } from './config/config.ts';
+import { type Config, describeConfig, loadConfig, packageVersion } from './config/config.ts';
+import { createServerLog } from './logging/server-log.ts';
 import { stopMsMax } from './server-stop.ts';
 import { openServerStore } from './server-store.ts';
-import { errorForLog } from './stack-traces.ts';
 
 async function main(): Promise<void> {
   const invocation = loadConfig(process.env, process.argv.slice(2));
@@ -21,22 +20,33 @@ async function main(): Promise<void> {
     process.stdout.write(`${invocation.text}\n`);
     return;
   }
+  await serve(invocation.config, invocation.warnings);
+}
+
+/** Runs the server. @param warnings what should be repaired, one sentence each */
+async function serve(config: Config, warnings: string[]): Promise<void> {
   // Files of this process and its children are readable by this user only.
   process.umask(0o077);
-  const { config, warnings } = invocation;
-  const log = pino({ level: config.logLevel, serializers: { err: errorForLog } });
+  const serverLog = createServerLog(config);
+  const { log } = serverLog;
   log.info({ version: packageVersion(), config: describeConfig(config) }, 'Weirkeeper is starting');
   for (const warning of warnings) log.warn(warning);
-  const store = await openServerStore(config, log);
-  // Each is loaded only here: one process needs no workers, and the primary process of workers is no broker.
-  if (config.workers > 1) {
-    const { runWorkers } = await import('./workers/primary.ts');
-    await runWorkers(config, store, log);
-    return;
+  try {
+    const store = await openServerStore(config, log);
+    // Each is loaded only here: one process needs no workers, and the primary process of workers is no broker.
+    if (config.workers > 1) {
+      const { runWorkers } = await import('./workers/primary.ts');
+      await runWorkers(config, store, serverLog);
+      return;
+    }
+    const { runServer } = await import('./server-process.ts');
+    const start = { onLoading: serverLog.showLoading };
+    const server = await runServer({ config, store, log, start, stopMsMax: stopMsMax(config) }).serving;
+    if (server) serverLog.serves({ url: server.url, redisVersion: server.broker.store.serverVersion });
+  } catch (error) {
+    serverLog.endStart();
+    throw error;
   }
-  const { runServer } = await import('./server-process.ts');
-  const server = await runServer({ config, store, log, stopMsMax: stopMsMax(config) }).serving;
-  if (server) log.info({ url: server.url, docs: `${server.url}/docs` }, 'Weirkeeper serves');
 }
 
 try {

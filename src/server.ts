@@ -51,11 +51,16 @@ export interface StartOptions {
   startStore?(): Promise<void>;
   /** Progress of a store that loads its data. */
   loading?(): LoadingProgress | undefined;
+  /** Called several times a second until the server serves, with how far its store has loaded its data; undefined if it is not loading. */
+  onLoading?(progress: LoadingProgress | undefined): void;
   /** Aborts the start, which then rejects. */
   signal?: AbortSignal;
   /** The place of this broker in a server with several. */
   place?: WorkerPlace;
 }
+
+/** Interval at which the progress of loading is told, ms. */
+const loadingMs = 250;
 
 /** Pause before a step is repeated that failed with STORE_UNAVAILABLE although the store replies, ms. */
 const retryMs = 100;
@@ -70,7 +75,7 @@ export async function startServer(
   target: StoreTarget,
   log: Logger,
   limits: Partial<Limits> = {},
-  { startStore, loading, signal, place }: StartOptions = {},
+  { startStore, loading, onLoading, signal, place }: StartOptions = {},
 ): Promise<Server> {
   const access = await loadAccess(config, log);
   const tls = await loadTls(config, log);
@@ -109,6 +114,7 @@ export async function startServer(
   // Closing the store ends all waits for it.
   const closeStore = () => void store.close();
   signal?.addEventListener('abort', closeStore);
+  const loadingTimer = setInterval(() => onLoading?.(loading?.() ?? store.connection.loading), loadingMs);
   try {
     const built = await buildApp(broker, limits, undefined, tls);
     app = built;
@@ -138,6 +144,7 @@ export async function startServer(
     await close();
     throw error;
   } finally {
+    clearInterval(loadingTimer);
     signal?.removeEventListener('abort', closeStore);
   }
 }

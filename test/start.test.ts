@@ -1,44 +1,22 @@
 // A server whose store is not there yet, or not any more, while it starts: it listens, says why it cannot serve, and waits.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { WebSocket } from 'ws';
 import { claimEmbeddedRedis } from '../src/embedded-redis/embedded-redis.ts';
 import { redisCommand } from '../src/embedded-redis/redis-command.ts';
 import { startServer } from '../src/server.ts';
 import { installedRedisBinary, quietLog, startRedisNode } from '../testbed/redis-node.ts';
 import { freePort, temporaryFolder } from '../testbed/scope.ts';
+import { loadingRedis } from './helpers/loading-redis.ts';
 import { startServerProcess } from './helpers/process.ts';
 import { startTestRedis } from './helpers/redis.ts';
 import { eventually, http, testConfig } from './helpers/server.ts';
 
 const silent = pino({ level: 'silent' });
-
-/** A Redis that loads for as long as it is told to: to the server it is a real one behind a stand-in. */
-async function loadingRedis(t: Test, percent: () => number): Promise<string> {
-  const socketPath = join(temporaryFolder(t), 's');
-  const sockets = new Set<Socket>();
-  const server: NetServer = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => socket.destroy());
-    socket.on('data', (data) => {
-      const info = `redis_version:7.0.15\r\nloading:1\r\nloading_loaded_perc:${percent()}.00\r\nloading_eta_seconds:7\r\n`;
-      for (const [, name] of String(data).matchAll(/\*\d+\r\n\$\d+\r\n(\w+)\r\n/g)) {
-        if (/info/i.test(name!)) socket.write(`$${info.length}\r\n${info}\r\n`);
-        else socket.write('-LOADING Redis is loading the dataset in memory\r\n');
-      }
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(socketPath, resolve));
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return socketPath;
-}
 
 t.test('while Redis loads, health, metrics and documentation are served, and the API is LOADING', async (t) => {
   let percent = 12;
@@ -78,6 +56,9 @@ t.test('while Redis loads, health, metrics and documentation are served, and the
   for (const path of ['/health/live', '/metrics', '/docs', '/docs/errors', '/openapi.json']) {
     t.equal((await http(url + path)).status, 200, path);
   }
+  const stream = await fetch(`${url}/v1/watch/a`, { headers: { accept: 'text/event-stream' } });
+  t.equal(stream.status, 200, 'an EventSource would give up after another status');
+  t.match(await stream.text(), /^retry: 7000\nevent: problem\ndata: .*"code":"LOADING".*"secondsLeft":7/);
   const socketOutcome = () => {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/watch`);
     const outcome = new Promise((resolve) => {

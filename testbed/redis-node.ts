@@ -7,7 +7,7 @@ import { type RedisProcess, spawnRedis } from '../src/embedded-redis/redis-proce
 import type { Certificates } from './certificates.ts';
 import { eventually, freePort, type Scope, temporaryFolder } from './scope.ts';
 
-export const quietLog = { info() {}, warn() {}, error() {} };
+export const quietLog = { debug() {}, info() {}, warn() {}, error() {} };
 
 let binary: Promise<RedisBinary> | undefined;
 

@@ -77,6 +77,8 @@ export interface Config extends SecurityConfig {
   /** Memory limit of the private Redis; absent: half of the machine's memory. */
   redisMaxmemoryBytes?: number;
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+  /** The form of the log: lines for people, lines of JSON, or that which suits the output. */
+  logFormat: 'auto' | 'pretty' | 'json';
 }
 
 export const brokerIdMax = 2 ** 31 - 1;
@@ -353,5 +355,13 @@ export const options: OptionTable<Config> = {
     default: 'info',
     placeholder: 'level',
     meaning: `Lowest level of log lines that are printed: ${logLevels.join(', ')}.`,
+  },
+  logFormat: {
+    variable: 'WEIR_LOG_FORMAT',
+    schema: oneOf(['auto', 'pretty', 'json']),
+    default: 'auto',
+    placeholder: 'form',
+    meaning:
+      'Form of the log: pretty = lines for people, json = a JSON object on each line; auto = pretty on a terminal, json elsewhere.',
   },
 };

@@ -33,7 +33,7 @@ export interface EmbeddedRedisOptions {
   runtimeDir?: string;
   /** How long Redis keeps running after its server was killed, unless another server takes it over, ms. Default: 5 minutes. */
   orphanTimeoutMs?: number;
-  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
   /** An additional TCP port on the loopback address. Default: none. */
   port?: number;
 }

@@ -28,7 +28,7 @@ export interface RedisProcess {
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
-type Log = Pick<Logger, 'info' | 'warn' | 'error'>;
+type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 
 /** Interval at which a process that is not a child is checked, ms. */
 const adoptedPollMs = 100;
@@ -164,13 +164,18 @@ const routine = new RegExp(
     '|User requested shutdown|(Redis|Valkey) is now ready to exit)',
 );
 
-/** Parses `<pid>:<role> <date and time> <mark> <text>`. The mark `#` is a warning; `*`, `-` and `.` are lower levels. */
-function parseLogLine(line: string): { level: 'info' | 'warn'; text: string } {
+/** What Redis finds at the machine at each start. It is advice, which this server passes on, and no event. */
+const advice =
+  /^WARNING (Memory overcommit|you have Transparent Huge Pages|The TCP backlog)|^Increased maximum number of open files/;
+
+/** Parses `<pid>:<role> <date and time> <mark> <text>`. The mark `#` is a warning; `*`, `-` and `.` are notices, for who looks for a fault. */
+function parseLogLine(line: string): { level: 'debug' | 'info' | 'warn'; text: string } {
   const [, mark, text] = /^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ ([#*.-]) (.*)$/.exec(line) ?? [];
   if (mark !== undefined && text !== undefined) {
-    return { level: mark === '#' && !routine.test(text) ? 'warn' : 'info', text };
+    if (mark !== '#' || routine.test(text)) return { level: 'debug', text };
+    return { level: advice.test(text) ? 'info' : 'warn', text };
   }
   const fromSignal = /^\d+:signal-handler \(\d+\) (.*)$/.exec(line)?.[1];
   // Lines without a mark are part of a crash report.
-  return fromSignal !== undefined ? { level: 'info', text: fromSignal } : { level: 'warn', text: line };
+  return fromSignal !== undefined ? { level: 'debug', text: fromSignal } : { level: 'warn', text: line };
 }

@@ -197,6 +197,11 @@ export class Store {
         const text = `Redis cannot be reached; trying for ${Math.round(leftMs / 1000)} s more (WEIR_STORE_WAIT)`;
         this.#log.warn({ reason }, text);
       },
+      onBusy: () => {
+        const { loading } = this.connection;
+        if (loading)
+          this.#log.info({ ...loading }, 'Redis is loading its data; requests that need it are LOADING until then');
+      },
     });
   }
 

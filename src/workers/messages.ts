@@ -23,6 +23,8 @@ export interface StartOrder {
   /** Whether it need not wait for `listen`, and for `store-started`. */
   mayListen: boolean;
   isStoreStarted: boolean;
+  /** Whether the server has served: a start of one worker is then an event like others. */
+  hasServed: boolean;
 }
 
 export type ToWorker =
@@ -32,6 +34,8 @@ export type ToWorker =
   /** How far the private Redis has loaded its data; undefined if it is not loading. */
   | { kind: 'store-loading'; progress: LoadingProgress | undefined }
   | { kind: 'store-started' }
+  /** All workers serve for the first time. */
+  | { kind: 'server-serves' }
   /** Read the policy and the TLS files again. */
   | { kind: 'reload' }
   | { kind: 'stop'; drains: boolean }
@@ -48,7 +52,10 @@ export type FromWorker =
   | { kind: 'built' }
   | { kind: 'listening'; url: string }
   | { kind: 'registered'; brokerId: number; session: string }
-  | { kind: 'serving'; url: string }
+  /** @property redisVersion such as `7.0.15` */
+  | { kind: 'serving'; url: string; redisVersion: string }
+  /** How far a shared Redis has loaded its data. */
+  | { kind: 'redis-loading'; progress: LoadingProgress }
   /** It ends with this reason. `forAll`: the reason holds for the whole server. */
   | { kind: 'failed'; reason: string; forAll: boolean }
   | { kind: 'metrics'; id: number; snapshot: MetricsSnapshot }

@@ -4,6 +4,7 @@ import closeWithGrace from 'close-with-grace';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { soleBrokerId } from '../core/cluster/cluster-nodes.ts';
+import type { ServerLog } from '../logging/server-log.ts';
 import { drainsOn, reloadsOnHangup, stopMsMax } from '../server-stop.ts';
 import type { ServerStore } from '../server-store.ts';
 import type { FromWorker } from './messages.ts';
@@ -22,13 +23,14 @@ const loadingMs = 250;
  * Runs the workers until the process is told to stop. Resolves when all serve, or when a signal came before.
  * @throws Error the reason of a start that failed; then nothing runs any more
  */
-export async function runWorkers(config: Config, store: ServerStore, log: Logger): Promise<void> {
-  await new Primary(config, store, log).run();
+export async function runWorkers(config: Config, store: ServerStore, serverLog: ServerLog): Promise<void> {
+  await new Primary(config, store, serverLog).run();
 }
 
 class Primary {
   readonly #config: Config;
   readonly #store: ServerStore;
+  readonly #serverLog: ServerLog;
   readonly #log: Logger;
   readonly #pool: WorkerPool;
   readonly #metrics: ServerMetrics;
@@ -39,9 +41,11 @@ class Primary {
   #isStopping = false;
   #failure: Error | undefined;
 
-  constructor(config: Config, store: ServerStore, log: Logger) {
+  constructor(config: Config, store: ServerStore, serverLog: ServerLog) {
+    const { log } = serverLog;
     this.#config = config;
     this.#store = store;
+    this.#serverLog = serverLog;
     this.#log = log;
     this.#firstBrokerId = config.brokerId ?? (config.redisUrl === undefined ? soleBrokerId : undefined);
     this.#metrics = new ServerMetrics(() => this.#pool, config.workers);
@@ -75,9 +79,8 @@ class Primary {
       this.#pool.start();
       await Promise.race([this.#pool.listening, this.#pool.failed]);
       await Promise.race([this.#startStore(), this.#pool.failed]);
-      const url = await Promise.race([this.#pool.serving, this.#pool.failed]);
-      const { workers } = this.#config;
-      this.#log.info({ url, docs: `${url}/docs`, workers }, 'Weirkeeper serves');
+      this.#serverLog.serves(await Promise.race([this.#pool.serving, this.#pool.failed]));
+      this.#pool.sendAll({ kind: 'server-serves' });
     } catch (error) {
       // A signal interrupted the start; the stop is already in progress.
       if (this.#isStopping) return;
@@ -114,7 +117,9 @@ class Primary {
   async #startStore(): Promise<void> {
     const { startStore, loading } = this.#store.start;
     const timer = setInterval(() => {
-      this.#pool.sendAll({ kind: 'store-loading', progress: loading?.() });
+      const progress = loading?.();
+      this.#serverLog.showLoading(progress);
+      this.#pool.sendAll({ kind: 'store-loading', progress });
     }, loadingMs);
     try {
       await startStore?.();
@@ -138,6 +143,7 @@ class Primary {
   }
 
   async #receive(worker: number, message: FromWorker): Promise<void> {
+    if (message.kind === 'redis-loading') this.#serverLog.showLoading(message.progress);
     if (message.kind === 'metrics') this.#metrics.receive(worker, message.id, message.snapshot);
     if (message.kind === 'stats') {
       const samples = this.#samples.receive(worker, message.sample);

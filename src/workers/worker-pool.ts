@@ -2,6 +2,7 @@
 import cluster, { type Worker as WorkerProcess } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
+import type { Serving } from '../logging/headline.ts';
 import type { FromWorker, StartOrder, ToWorker } from './messages.ts';
 
 /** A worker that dies as it starts, so often within this time, ms, will not do better: the server ends with the reason. */
@@ -24,7 +25,7 @@ interface WorkerPoolOptions {
     worker: number,
     brokerId: number | undefined,
     port: number | undefined,
-  ): Omit<StartOrder, 'kind' | 'mayListen' | 'url' | 'predecessor'>;
+  ): Omit<StartOrder, 'kind' | 'mayListen' | 'hasServed' | 'url' | 'predecessor'>;
   /** Takes the messages that do not concern the life of a worker. */
   onMessage(worker: number, message: FromWorker): void;
   /** Called when a process has ended that was not told to. */
@@ -55,12 +56,12 @@ export class WorkerPool {
   readonly #slots: Slot[];
   /** Resolves when the first worker has bound the port. */
   readonly listening: Promise<string>;
-  /** Resolves with the URL when all workers serve for the first time. */
-  readonly serving: Promise<string>;
+  /** Resolves when all workers serve for the first time. */
+  readonly serving: Promise<Serving>;
   /** Rejects when the server must end. */
   readonly failed: Promise<never>;
   #onListening!: (url: string) => void;
-  #onServing!: (url: string) => void;
+  #onServing!: (serving: Serving) => void;
   #onFailed!: (reason: Error) => void;
   /** The port is bound by all workers together the first time, by later ones on their own. */
   #isListening = false;
@@ -171,6 +172,7 @@ export class WorkerPool {
       kind: 'start',
       ...this.#options.orderFor(slot.worker, slot.broker?.id, this.#portToBind()),
       mayListen: this.#isListening,
+      hasServed: this.#hasServed,
       ...(others && this.#url !== undefined && { url: this.#url }),
       ...(slot.broker && { predecessor: slot.broker.session }),
     };
@@ -206,7 +208,7 @@ export class WorkerPool {
         slot.broker = { id: message.brokerId, session: message.session };
         break;
       case 'serving':
-        this.#serves(slot, message.url);
+        this.#serves(slot, message);
         break;
       case 'failed':
         slot.reason = message.reason;
@@ -218,14 +220,14 @@ export class WorkerPool {
     }
   }
 
-  #serves(slot: Slot, url: string): void {
+  #serves(slot: Slot, serving: Serving): void {
     const { log } = this.#options;
     slot.state = 'serving';
     slot.startFailures = [];
     log.info({ worker: slot.worker, workerPid: slot.process?.process.pid, broker: slot.broker?.id }, 'A worker serves');
     if (this.#hasServed || this.servingCount < this.#slots.length) return;
     this.#hasServed = true;
-    this.#onServing(url);
+    this.#onServing(serving);
   }
 
   #ended(slot: Slot, code: number | null, signal: string | null): void {

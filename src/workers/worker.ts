@@ -1,13 +1,13 @@
 // The program of a worker: one broker of a server with several. Its primary process sends it all that it needs, keeps the store,
 // and stops it. If the primary is lost, Node ends this process at once, as every worker of a cluster.
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import type { StatsSample } from '../../schemas/stats.ts';
 import { defaultLimits } from '../app.ts';
 import { createMetrics, snapshotOf } from '../broker/metrics.ts';
 import { limitsOfWorker } from '../http/worker-limits.ts';
+import { createServerLog, type ServerLog } from '../logging/server-log.ts';
 import type { WorkerPlace } from '../server.ts';
 import { runServer, type ServerProcess } from '../server-process.ts';
-import { errorForLog } from '../stack-traces.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
 import type { FromWorker, StartOrder, ToWorker } from './messages.ts';
 
@@ -40,6 +40,7 @@ class Gate {
 class Worker {
   readonly #order: StartOrder;
   readonly #metrics;
+  readonly #serverLog: ServerLog;
   readonly #log: Logger;
   readonly #mayListen = new Gate();
   readonly #storeStarted = new Gate();
@@ -55,9 +56,8 @@ class Worker {
       processLabels: { worker: String(order.worker) },
       wholeText: () => this.#wholeText(),
     });
-    this.#log = pino({ level: order.config.logLevel, serializers: { err: errorForLog } }).child({
-      worker: order.worker,
-    });
+    this.#serverLog = createServerLog(order.config, { worker: order.worker, hasStarted: order.hasServed });
+    this.#log = this.#serverLog.log;
     if (order.mayListen) this.#mayListen.open();
     if (order.isStoreStarted) this.#storeStarted.open();
   }
@@ -78,6 +78,10 @@ class Worker {
         place: this.#place(),
         startStore: () => this.#storeStarted.opened,
         loading: () => this.#loading,
+        onLoading: (progress) => {
+          // The primary knows of a private Redis by itself.
+          if (progress && !this.#loading) void send({ kind: 'redis-loading', progress });
+        },
       },
       leftSignals: [...leftSignals],
       stopMsMax: this.#order.stopMsMax,
@@ -85,7 +89,9 @@ class Worker {
     });
     this.#server = server;
     const serving = await server.serving;
-    if (serving) await send({ kind: 'serving', url: serving.url });
+    if (!serving) return;
+    const { url, broker } = serving;
+    await send({ kind: 'serving', url, redisVersion: broker.store.serverVersion });
   }
 
   receive(message: ToWorker): void {
@@ -99,6 +105,9 @@ class Worker {
       case 'store-started':
         this.#loading = undefined;
         this.#storeStarted.open();
+        break;
+      case 'server-serves':
+        this.#serverLog.endStart();
         break;
       case 'reload':
         this.#server?.reload();

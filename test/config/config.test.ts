@@ -65,6 +65,7 @@ t.test('without settings every option has its documented default', async (t) => 
     corsOrigins: [],
     allowedHosts: [],
     logLevel: 'info',
+    logFormat: 'auto',
   });
 });
 
@@ -107,6 +108,7 @@ t.test('every option is read from its variable', async (t) => {
     WEIR_TLS_KEY: '/etc/weir/server.key',
     WEIR_TLS_CLIENT_CA: '/etc/weir/ca.pem',
     WEIR_LOG_LEVEL: 'debug',
+    WEIR_LOG_FORMAT: 'json',
     PATH: '/usr/bin',
     WEIRD: 'not ours',
   });
@@ -152,6 +154,7 @@ t.test('every option is read from its variable', async (t) => {
     corsOrigins: ['https://a.example', 'http://localhost:3000'],
     allowedHosts: ['weir.example', 'weir-2'],
     logLevel: 'debug',
+    logFormat: 'json',
   });
 });
 

@@ -121,7 +121,7 @@ t.test('the socket is in the data directory, or in a folder with a random name i
 /** A server process reduced to its private Redis. */
 const ownerProgram = `
   const { startEmbeddedRedis } = await import(process.env.MODULE);
-  const log = { info() {}, warn() {}, error() {} };
+  const log = { debug() {}, info() {}, warn() {}, error() {} };
   const redis = await startEmbeddedRedis({ ...JSON.parse(process.env.OPTIONS), log });
   console.log(JSON.stringify({ socketPath: redis.socketPath, pid: redis.pid }));
   setInterval(() => {}, 1000);

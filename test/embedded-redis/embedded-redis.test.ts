@@ -17,7 +17,7 @@ import { eventually } from '../helpers/server.ts';
 /** A server process reduced to its private Redis: says what it got on its standard output, then lives on. */
 const ownerProgram = `
   const { startEmbeddedRedis } = await import(process.env.MODULE);
-  const log = { info() {}, warn() {}, error() {} };
+  const log = { debug() {}, info() {}, warn() {}, error() {} };
   try {
     const redis = await startEmbeddedRedis({ ...JSON.parse(process.env.OPTIONS), log });
     console.log(JSON.stringify({ socketPath: redis.socketPath, pid: redis.pid }));
@@ -151,7 +151,7 @@ t.test('a port is opened on request, on the loopback interface', async (t) => {
 t.test('the output of Redis is written to the log', async (t) => {
   const lines: string[] = [];
   const keep = (_fields: object, text: string): number => lines.push(text);
-  const { redis } = await startTestRedis(t, { log: { info: keep, warn: keep, error: keep } as never });
+  const { redis } = await startTestRedis(t, { log: { debug: keep, info: keep, warn: keep, error: keep } as never });
   await eventually(() => lines.some((line) => /^redis: .*ready to accept connections/i.test(line)), 'the greeting');
   t.equal(lines.filter((line) => /^redis: \d+:/.test(line)).length, 0);
   await redis.stop();

@@ -43,6 +43,7 @@ export const testConfig: Config = {
   corsOrigins: [],
   allowedHosts: [],
   logLevel: 'silent',
+  logFormat: 'auto',
 };
 
 export interface TestServer extends Server {

@@ -21,6 +21,7 @@ const allowed: Record<string, string[]> = {
   server: ['schemas', 'core', 'access', 'config', 'store', 'broker', 'tls', 'app'],
   'server-store': ['schemas', 'core', 'config', 'store', 'embedded-redis', 'server'],
   'server-stop': ['config'],
+  logging: ['config', 'store', 'stack-traces'],
   'server-process': [
     'schemas',
     'core',
@@ -45,10 +46,10 @@ const allowed: Record<string, string[]> = {
     'server-store',
     'server-stop',
     'server-process',
-    'stack-traces',
+    'logging',
   ],
   // Programs of their own, and what only they are made of.
-  main: ['access', 'config', 'server-store', 'server-stop', 'server-process', 'workers', 'stack-traces'],
+  main: ['access', 'config', 'server-store', 'server-stop', 'server-process', 'workers', 'logging'],
   'stack-traces': [],
   'openapi-file': ['schemas', 'core', 'config', 'store', 'broker', 'http', 'app'],
   'asyncapi-file': ['schemas', 'config', 'http'],

@@ -21,7 +21,8 @@ type OpenHook = (info: ServerInfo, topology: TopologyKind) => Promise<void>;
 interface ReadyOptions {
   /** Whether the store is loading or migrating its data. That time does not count as waiting. */
   isStoreBusy(): boolean;
-  /** Called while waiting: after 1 s, then every startWaitLogEveryMs. */
+  /** One of them is called while waiting: after 1 s, then every startWaitLogEveryMs. */
+  onBusy(): void;
   onWait(reason: string, leftMs: number): void;
 }
 
@@ -128,7 +129,10 @@ export class StoreConnection {
    * Waits until the coordination keys can be used, as a Redis that starts at the same time may need a while.
    * @throws ServiceError STORE_UNAVAILABLE after `waitMs`; INVALID_CONFIG at once if waiting cannot help
    */
-  async ready(waitMs: number, options: ReadyOptions = { isStoreBusy: () => false, onWait: () => {} }): Promise<void> {
+  async ready(
+    waitMs: number,
+    options: ReadyOptions = { isStoreBusy: () => false, onBusy: () => {}, onWait: () => {} },
+  ): Promise<void> {
     const { coordinationConnection: connection } = this.#topology;
     const isDecided = () => connection.isOpen || hasCode(connection.failure, 'INVALID_CONFIG');
     let now = performance.now();
@@ -137,11 +141,12 @@ export class StoreConnection {
     while (!isDecided() && !this.#closing && now < deadline) {
       await this.#waitUntil(isDecided, Math.min(200, deadline - now));
       now = performance.now();
-      if (options.isStoreBusy()) deadline = now + waitMs;
-      else if (now >= logAt && !isDecided()) {
-        logAt = now + startWaitLogEveryMs;
-        options.onWait(this.unavailableReason, deadline - now);
-      }
+      const isBusy = options.isStoreBusy();
+      if (isBusy) deadline = now + waitMs;
+      if (now < logAt || isDecided()) continue;
+      logAt = now + startWaitLogEveryMs;
+      if (isBusy) options.onBusy();
+      else options.onWait(this.unavailableReason, deadline - now);
     }
     if (connection.isOpen) return;
     if (this.#closing) throw new ServiceError('STORE_UNAVAILABLE', 'The server is stopping.');

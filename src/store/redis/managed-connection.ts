@@ -124,7 +124,9 @@ export class ManagedConnection {
   async #updateLoading(): Promise<void> {
     // Status `connect` means connected but not ready: a Redis that loads its data replies to INFO and to nothing else.
     const info = this.client.status === 'connect' ? await this.client.info('persistence').catch(() => '') : '';
-    this.#loading = loadingOf(parseInfo(info));
+    // Between two attempts to connect it says nothing, but the last one was refused as it loads.
+    const isStillLoading = info === '' && this.#failure instanceof Error && /^LOADING\b/.test(this.#failure.message);
+    if (!isStillLoading) this.#loading = loadingOf(parseInfo(info));
   }
 
   async #open(): Promise<void> {
