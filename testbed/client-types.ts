@@ -11,9 +11,12 @@ import { groupsResponse } from '../schemas/group-list.ts';
 import { groupClientFrame, groupServerFrame } from '../schemas/group-stream.ts';
 import {
   commitResponse,
+  consumeResponse,
   groupOffsetsResponse,
   groupResponse,
   joinBody,
+  joinResponse,
+  memberResponse,
   resetBody,
   resetResponse,
 } from '../schemas/groups.ts';
@@ -85,6 +88,9 @@ const outputs: Record<string, z.ZodType> = {
   Group: groupResponse,
   Groups: groupsResponse,
   GroupServerFrame: groupServerFrame,
+  GroupJoined: joinResponse,
+  GroupMembership: memberResponse,
+  Consumed: consumeResponse,
   CommittedOffsetsNow: commitResponse,
   CommittedOffsets: groupOffsetsResponse,
   OffsetsReset: resetResponse,

@@ -5,7 +5,7 @@ import { Listeners } from './listeners.ts';
 import type { Member, MemberOwner } from './member.ts';
 import { backoffMs, type Settings } from './options.ts';
 import { type Duration, deferred, now, sleep, uniqueId } from './time.ts';
-import type { Group, LogRecord, TopicPartitions } from './wire.ts';
+import type { Group, JoinGroup, LogRecord, TopicPartitions } from './wire.ts';
 
 export interface ConsumerOptions {
   group: string;
@@ -57,7 +57,7 @@ export interface RunOptions {
 }
 
 const bufferedMaxDefault = 1000;
-/** How long `close` waits for what is being processed. */
+/** How long `close` waits for what is being processed and committed; no longer than an operation is tried. */
 const finishMsMax = 10_000;
 
 export class Consumer implements AsyncDisposable {
@@ -99,14 +99,14 @@ export class Consumer implements AsyncDisposable {
     this.#sendTo = sendTo;
     this.#onClose = () => onClose(this);
     const { group, topics, pattern, instanceId, reset, sessionTimeout, rebalanceTimeout, memberId } = options;
-    const query = {
-      topics: topics?.join(','),
-      pattern,
+    const join: JoinGroup = {
       memberId: memberId ?? memberIdOf(group),
-      instanceId,
-      reset,
-      sessionTimeout,
-      rebalanceTimeout,
+      ...(topics && { topics: [...topics] }),
+      ...(pattern !== undefined && { pattern }),
+      ...(instanceId !== undefined && { instanceId }),
+      ...(reset && { reset }),
+      ...(sessionTimeout !== undefined && { sessionTimeout }),
+      ...(rebalanceTimeout !== undefined && { rebalanceTimeout }),
     };
     const owner: MemberOwner = {
       joined: (assignment, isSame) => this.#joined(assignment, isSame),
@@ -120,7 +120,9 @@ export class Consumer implements AsyncDisposable {
       },
     };
     const credit = options.maxBuffered ?? bufferedMaxDefault;
-    this.#member = import('./member.ts').then(({ Member }) => new Member(settings, { group, query, credit }, owner));
+    this.#member = import('./member.ts').then(
+      ({ Member }) => new Member(http, settings, { group, join, credit }, owner),
+    );
   }
 
   /** Calls `listener` when partitions come or go. @returns ends it */
@@ -210,9 +212,10 @@ export class Consumer implements AsyncDisposable {
     this.#isClosing = true;
     this.#buffer = [];
     this.#wake();
-    const until = now() + finishMsMax;
+    const until = now() + Math.min(finishMsMax, this.#settings.retryForMs);
     while (this.#busy.size > 0 && now() < until && !this.#failure) await this.#change(until - now());
-    await Promise.allSettled([...this.#committing]);
+    // Without a server nothing can be committed: the records come again.
+    while (this.#committing.size > 0 && now() < until && !this.#failure) await this.#change(until - now());
     await (await this.#member).leave();
     this.#wake();
     this.#onClose();
@@ -251,7 +254,10 @@ export class Consumer implements AsyncDisposable {
     const result = this.#member.then((member) => member.commit(topic, partition, nextOffset));
     result.catch(() => {});
     this.#committing.add(result);
-    const settled = () => void this.#committing.delete(result);
+    const settled = () => {
+      this.#committing.delete(result);
+      this.#wake();
+    };
     result.then(settled, settled);
     return result;
   }

@@ -139,6 +139,40 @@ export type CommittedOffsetsNow = {
   }[];
 };
 
+export type Consumed = {
+  /** The `after` of the next call. It stays the same if no records were returned. */
+  next: number;
+  memberEpoch: number;
+  /** Sorted by topic, partitions ascending. */
+  assignment: TopicPartitions[];
+  /** Partitions in which the position of the member has changed. Compaction may have removed the last records, so `nextOffset` can be more than one after the last record. */
+  partitions: {
+    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+    topic: string;
+    partition: number;
+    /** The offset to commit after all records before it are processed. */
+    nextOffset: number;
+  }[];
+  records: {
+    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+    topic: string;
+    partition: number;
+    /** Offset of a record in its partition, from 0. */
+    offset: number;
+    timestamp: number;
+    key?: string | null;
+    keyBase64?: string;
+    value?: unknown;
+    valueBase64?: string;
+    /** An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`. */
+    headers?: { [name: string]: string | null | {
+      base64: string;
+    } } | [string, string | null | {
+      base64: string;
+    }][];
+  }[];
+};
+
 export type CreateTopic = {
   /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
   name: string;
@@ -294,6 +328,36 @@ export type GroupClientFrame = {
   id?: string;
 } | {
   type: 'ping';
+};
+
+export type GroupJoined = {
+  /** Chosen by the client, or by the server on join; same characters as a group id. */
+  memberId: string;
+  /** Send it with the next heartbeat and with commits. */
+  memberEpoch: number;
+  /** Partitions that the member may read. It must release all others. */
+  assignment: TopicPartitions[];
+  /** Recommended time between two heartbeats, ms. */
+  heartbeatIntervalMs: number;
+  /** The granted session timeout, ms. */
+  sessionTimeoutMs: number;
+  /** Of the topics that the join names, those that do not exist, at most 100. The group gets their partitions once they are created. Absent if all exist, and for a pattern. */
+  unknownTopics?: string[];
+  /** The member sends it as Weir-Member in later requests. It is shown again only to a repeat with the same Idempotency-Key. */
+  memberSecret: string;
+};
+
+export type GroupMembership = {
+  /** Chosen by the client, or by the server on join; same characters as a group id. */
+  memberId: string;
+  /** Send it with the next heartbeat and with commits. */
+  memberEpoch: number;
+  /** Partitions that the member may read. It must release all others. */
+  assignment: TopicPartitions[];
+  /** Recommended time between two heartbeats, ms. */
+  heartbeatIntervalMs: number;
+  /** The granted session timeout, ms. */
+  sessionTimeoutMs: number;
 };
 
 export type GroupServerFrame = {

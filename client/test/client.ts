@@ -28,3 +28,7 @@ export async function take<T>(iterable: AsyncIterable<T>, count: number): Promis
   }
   return values;
 }
+
+export function values(records: { value?: unknown }[]): unknown[] {
+  return records.map(({ value }) => value);
+}

@@ -64,32 +64,6 @@ t.test('of several brokers the next is used when one does not respond', async (t
   t.equal(await plain.tree.exists('/'), true);
 });
 
-t.test('where no WebSocket opens, HTTP is used for everything', async (t) => {
-  const refuse = () => ({
-    onopen: null,
-    onmessage: null,
-    onclose: null,
-    onerror: null,
-    send: () => {},
-    close: () => {},
-  });
-  const weir = startClient(t, server.url, {
-    webSocket: () => {
-      const socket = refuse();
-      setImmediate(() => (socket.onclose as unknown as (event: object) => void)({ code: 1006, reason: '' }));
-      return socket;
-    },
-  });
-  const watch = weir.watch('/fallback');
-  await weir.tree.create('/fallback', '', { mode: 'ephemeral' });
-  t.match(await watch.next(), { value: { events: [{ type: 'created' }] } });
-  t.match(
-    weir.heard.find(({ type }) => type === 'fallback'),
-    { reason: /HTTP works/ },
-  );
-  await watch.return();
-});
-
 t.test(
   'the signal of a session is aborted when nothing renews it, and there is a new one when it is found alive',
   async (t) => {
@@ -110,7 +84,7 @@ t.test(
 );
 
 t.test('a session that has ended is lost, and what only it could do fails', async (t) => {
-  const weir = startClient(t, server.url);
+  const weir = startClient(t, server.url, { sessionTtl: '5s' });
   const session = await weir.session();
   const states: string[] = [];
   session.onState((state) => states.push(state));

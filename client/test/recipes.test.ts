@@ -56,7 +56,7 @@ t.test('lock: one at a time, with growing tokens, over lost connections', async 
 
 t.test('lock: the holder is told when its session is lost, and the next one has the lock', async (t) => {
   const [one, two] = [startClient(t, server.url), startClient(t, server.url)];
-  const session = await one.session();
+  const session = await one.session({ ttl: '5s' });
   const held = await lock(session, 'lost').acquire();
   const next = lock(two, 'lost').acquire();
   await expire(session.id);
@@ -66,7 +66,7 @@ t.test('lock: the holder is told when its session is lost, and the next one has 
 });
 
 t.test('lock: work during which the lock was lost rejects', async (t) => {
-  const session = await startClient(t, server.url).session();
+  const session = await startClient(t, server.url).session({ ttl: '5s' });
   const work = lock(session, 'rejects').with(async ({ signal }) => {
     await expire(session.id);
     await eventually(() => signal.aborted, 'it is told');
@@ -204,7 +204,7 @@ t.test('queue: each item is processed, and a lost worker gives its item back', a
   const weir = startClient(t, server.url);
   const jobs = queue(weir, 'jobs');
   await jobs.put('a', 'b', 'c');
-  const session = await startClient(t, server.url).session();
+  const session = await startClient(t, server.url).session({ ttl: '5s' });
   const taken = await queue(session, 'jobs').take();
   t.equal(taken.node.text, 'a');
   t.equal((await weir.tree.stat(taken.claim))?.czxid, taken.token, 'the token is that of the claim');
@@ -222,7 +222,7 @@ t.test('queue: each item is processed, and a lost worker gives its item back', a
 });
 
 t.test('service: instances come back after a lost session', async (t) => {
-  const weir = startClient(t, server.url);
+  const weir = startClient(t, server.url, { sessionTtl: '5s' });
   const web = service(weir, 'web');
   const registered = await web.register('one', 'http://10.0.0.1');
   t.same([...(await web.list())], [['one', 'http://10.0.0.1']]);
