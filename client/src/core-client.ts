@@ -41,6 +41,11 @@ export class CoreClient implements AsyncDisposable {
     this.#closed.abort(closedError('The client'));
   }
 
+  /** Any request of the API, for what has no method of its own; repeated as those of the methods are. */
+  get http(): Pick<Http, 'json' | 'send' | 'stream'> {
+    return this.#http;
+  }
+
   /** @internal */
   get internals(): ClientInternals {
     if (this.#closing !== undefined) throw new WeirError({ code: 'CLOSED', detail: 'The client is closed.' });

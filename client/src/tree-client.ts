@@ -8,6 +8,7 @@ import { Watch, type WatchOptions } from './watch.ts';
 
 export type { CacheChange, CacheEvents } from './cache.ts';
 export { type ClientErrorCode, isWeirError, WeirError } from './errors.ts';
+export type { HttpRequest } from './http.ts';
 export { type DataInput, TreeNode } from './node-data.ts';
 export type { ClientEvent, RetryOptions, WebSocketLike, WeirOptions } from './options.ts';
 export type { SessionStateName } from './session-state.ts';

@@ -7,6 +7,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { distance } from 'fastest-levenshtein';
+import { clientVariables } from './client-variables.ts';
 import type { Option } from './option.ts';
 import { brokerIdMax, type Config, options } from './options.ts';
 import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
@@ -47,14 +48,14 @@ export function flagOf({ variable }: Pick<Option<unknown>, 'variable'>): string 
 /**
  * Reads the configuration. A flag takes precedence over its variable; an empty variable counts as absent. `--help` and
  * `--version` take precedence over everything else.
- * @param argv the arguments without the program's name
+ * @param argv the arguments without the program's name; the command `serve` may stand first
  * @throws ConfigError with all problems at once
  */
 export function loadConfig(
   env: Record<string, string | undefined> = process.env,
   argv: string[] = process.argv.slice(2),
 ): Invocation {
-  const flags = parseFlags(argv);
+  const flags = parseFlags(argv[0] === 'serve' ? argv.slice(1) : argv);
   if (flags.values.has('help')) return { kind: 'help', text: helpText() };
   if (flags.values.has('version')) return { kind: 'version', text: packageVersion() };
   const tokenId = flags.values.get(printToken);
@@ -206,6 +207,7 @@ function unknownVariables(env: Record<string, string | undefined>): string[] {
   const known = [
     ...entries.map(([, { variable }]) => variable),
     ...secrets.map(([, option]) => fileVariableOf(option)),
+    ...Object.keys(clientVariables),
   ];
   return Object.keys(env)
     .filter((name) => name.startsWith('WEIR_') && !known.includes(name))
@@ -324,7 +326,7 @@ function helpText(): string {
   });
   return `weir ${packageVersion()}: a server for coordination and logs over HTTP and WebSocket, on Redis
 
-Usage: weir [--flag value ...]
+Usage: weir [serve] [--flag value ...]
 
 Each option can be given as a flag or as an environment variable. The flag takes precedence.
 Secrets can be in files: ${secrets.map(([, option]) => fileVariableOf(option)).join(', ')}.

@@ -186,8 +186,10 @@ t.test('files that the texts name are there', async (t) => {
 t.test('the server runs with the same flags of Node.js, however it is started', async (t) => {
   const flagsIn = (text = '') => text.match(/--[a-z][\w-]*(=\w+)?/g)?.join(' ');
   const flags = flagsIn(manifest.scripts.start);
-  const [firstLine] = read('src/main.ts').split('\n');
-  t.equal(flagsIn(firstLine), flags, 'by the command weir');
+  for (const program of ['src/main.ts', sourceOf(manifest.bin.weir)]) {
+    const [firstLine] = read(program).split('\n');
+    t.equal(flagsIn(firstLine), flags, `by the command weir, ${program}`);
+  }
   t.equal(flagsIn(read('Dockerfile').match(/^ENTRYPOINT .*"node",(.*)$/m)?.[1]), flags, 'in the image');
 });
 

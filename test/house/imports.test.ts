@@ -1,4 +1,4 @@
-// Who may import whom (docs/ARCHITECTURE.md): schemas <- core <- store <- broker <- (http, ws) <- app <- server <- programs; and
+// Who may import whom (docs/ARCHITECTURE.md): schemas <- core <- store <- broker <- (http, ws) <- app <- server <- programs <- cli; and
 // between the rooms of broker: watches, sessions <- metadata <- log <- groups. Each rule lists its offenders.
 import t from 'tap';
 import { codeOf, exists, filesWith, importsOf, read, sources } from './repository.ts';
@@ -51,6 +51,8 @@ const allowed: Record<string, string[]> = {
   // Programs of their own, and what only they are made of.
   main: ['access', 'config', 'server-store', 'server-stop', 'server-process', 'workers', 'logging'],
   'stack-traces': [],
+  // On top of all: it starts a server as `main`, and asks one over the public API.
+  cli: ['schemas', 'access', 'config', 'embedded-redis', 'server-store', 'main'],
   'openapi-file': ['schemas', 'core', 'config', 'store', 'broker', 'http', 'app'],
   'asyncapi-file': ['schemas', 'config', 'http'],
 };
@@ -120,6 +122,7 @@ t.test('packages are used only in the rooms that own them', async (t) => {
     [/^ioredis(\/|$)/, ['store']],
     [/^ws(\/|$)/, ['ws']],
     [/^prom-client(\/|$)/, ['broker']],
+    [/^(commander|@weirkeeper\/client)(\/|$)/, ['cli']],
   ];
   const offends = ({ file, target }: { file: string; target: string }) =>
     owners.some(([pattern, rooms]) => pattern.test(target) && !rooms.includes(roomOf(file)));
@@ -145,7 +148,7 @@ t.test('packages whose internals are used are pinned to one version', async (t) 
 
 t.test('the environment and the command line are read in one place', async (t) => {
   // The process hands both over; a program of its own finds out whether it was started as one, and which file to write.
-  const handsOver = ['src/main.ts'];
+  const handsOver = ['src/main.ts', 'src/cli/main.ts'];
   const programs = [...handsOver, 'src/openapi-file.ts', 'src/asyncapi-file.ts', 'src/embedded-redis/redis-binary.ts'];
   const files = sources.filter((path) => roomOf(path) !== 'config');
   const without = (excepted: string[]) => files.filter((path) => !excepted.includes(path));

@@ -1,0 +1,184 @@
+// What every command has: the options that all commands share, the server, output, and a signal that ends it.
+import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
+import type { HttpRequest, Weir, WeirOptions } from '@weirkeeper/client';
+import { trustAuthorities } from './authorities.ts';
+import { ContextFile } from './contexts.ts';
+import { curlOf } from './curl.ts';
+import { CliError, Ended, exitCodes } from './errors.ts';
+import { type Format, Output, type OutputStream } from './output.ts';
+import { type Target, targetOf } from './target.ts';
+
+/** What the process hands over. */
+export interface CliProcess {
+  env: Readonly<Record<string, string | undefined>>;
+  stdin: NodeJS.ReadStream;
+  stdout: OutputStream;
+  stderr: OutputStream;
+}
+
+/** The options that all commands share, as they were parsed. */
+export interface GlobalOptions {
+  url?: string;
+  token?: string;
+  context?: string;
+  output?: Format;
+  /** False with --no-color. */
+  color: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
+  timeout?: number;
+  yes?: boolean;
+  dryRun?: boolean;
+}
+
+/** How long a command tries to reach a server, unless --timeout says another time. */
+const retryForMsDefault = 3000;
+
+export class Cli {
+  readonly io: CliProcess;
+  readonly contexts: ContextFile;
+  readonly #ending = new AbortController();
+  #globals: GlobalOptions = { color: true };
+  #out: Output | undefined;
+  #target: Promise<Target> | undefined;
+  #weir: Promise<Weir> | undefined;
+  #lastCurl = '';
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(io: CliProcess) {
+    this.io = io;
+    this.contexts = new ContextFile(io.env);
+  }
+
+  /** Takes the options that all commands share; to be called once they are parsed. */
+  configure(globals: GlobalOptions): void {
+    this.#globals = globals;
+    this.#out = undefined;
+    const { timeout } = globals;
+    if (timeout === undefined) return;
+    const late = new CliError(`The command was not done within ${timeout} ms (--timeout).`, exitCodes.timeout);
+    this.#timer = setTimeout(() => this.end(late), timeout);
+  }
+
+  get globals(): GlobalOptions {
+    return this.#globals;
+  }
+
+  get out(): Output {
+    const { stdout, stderr, env } = this.io;
+    this.#out ??= new Output({
+      stdout,
+      stderr,
+      format: this.#globals.output,
+      noColor: !this.#globals.color || Boolean(env.NO_COLOR) || env.TERM === 'dumb',
+      quiet: this.#globals.quiet ?? false,
+    });
+    return this.#out;
+  }
+
+  /** Aborted when the command shall end: by Ctrl-C, by --timeout, or as nobody reads its output any more. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  /** Ends the command: what waits for the server ends with this reason. */
+  end(reason: Error): void {
+    this.#ending.abort(reason);
+  }
+
+  /** To be called when a command that follows has ended. @throws the reason, unless it is the user or the reader of the output who ends it */
+  throwUnlessEnded(): void {
+    const { reason } = this.signal;
+    if (this.signal.aborted && !(reason instanceof Ended)) throw reason;
+  }
+
+  /** Waits. @throws the reason, if the command ends meanwhile */
+  sleep(ms: number): Promise<void> {
+    return setTimeoutPromise(ms, undefined, { signal: this.signal }).catch(() => {
+      throw this.signal.reason;
+    });
+  }
+
+  /** The server of the command. */
+  target(): Promise<Target> {
+    this.#target ??= targetOf(this.#globals, this.io.env, this.contexts);
+    return this.#target;
+  }
+
+  /** The client; made when it is first asked for. */
+  weir(): Promise<Weir> {
+    this.#weir ??= this.newWeir();
+    return this.#weir;
+  }
+
+  /** A client with settings of its own, which its caller closes. */
+  async newWeir(options: Partial<WeirOptions> = {}): Promise<Weir> {
+    const [{ Weir }, { url, token, cacert }] = await Promise.all([import('@weirkeeper/client'), this.target()]);
+    if (cacert !== undefined) await trustAuthorities(cacert);
+    const { verbose, timeout = retryForMsDefault } = this.#globals;
+    try {
+      return new Weir({
+        url,
+        retry: { for: timeout },
+        ...(token !== undefined && { token }),
+        ...(verbose && {
+          fetch: (input: string | URL | Request, init?: RequestInit) => this.#tellAndFetch(input, init),
+        }),
+        ...options,
+      });
+    } catch (error) {
+      if (error instanceof TypeError) throw new CliError(`${url} is no URL of a server.`, exitCodes.usage);
+      throw error;
+    }
+  }
+
+  /** Sends a request of the API, and returns the JSON of its response. */
+  async json<T>(request: HttpRequest): Promise<T> {
+    return (await this.weir()).http.json<T>({ signal: this.signal, ...request });
+  }
+
+  /** Sends a request of the API. */
+  async send(request: HttpRequest): Promise<Response> {
+    return (await this.weir()).http.send({ signal: this.signal, ...request });
+  }
+
+  /** With -v: prints the curl command that a request over a socket stands for. */
+  async tellCurl(path: string, { method = 'GET', headers = {}, body }: Omit<HttpRequest, 'path'> = {}): Promise<void> {
+    if (!this.#globals.verbose) return;
+    const { url, token } = await this.target();
+    const sent = Object.entries(headers).filter((entry): entry is [string, string] => entry[1] !== undefined);
+    this.#tell(
+      curlOf({
+        method,
+        url: `${url.split(',')[0]?.replace(/\/+$/, '')}${path}`,
+        headers: { ...Object.fromEntries(sent), ...(token !== undefined && { authorization: token }) },
+        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      }),
+    );
+  }
+
+  /** Closes what the command has used. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    await (await this.#weir?.catch(() => undefined))?.close();
+  }
+
+  #tell(curl: string): void {
+    if (curl === this.#lastCurl) return;
+    this.#lastCurl = curl;
+    this.out.error(curl);
+  }
+
+  #tellAndFetch(input: string | URL | Request, init: RequestInit = {}): Promise<Response> {
+    const { method = 'GET', headers, body } = init;
+    this.#tell(
+      curlOf({
+        method,
+        url: String(input),
+        headers: headers as { [name: string]: string },
+        ...(body !== undefined && body !== null && { body: body as string | Uint8Array }),
+      }),
+    );
+    return fetch(input, init);
+  }
+}

@@ -1,0 +1,70 @@
+// Failures of commands, and the exit code that each of them ends with.
+import type { WeirError } from '@weirkeeper/client';
+
+/** The exit codes of all commands but those that run another command. */
+export const exitCodes = {
+  ok: 0,
+  /** The server refused the request, or the command failed in another way. */
+  refused: 1,
+  /** The command line is wrong. */
+  usage: 2,
+  notFound: 3,
+  /** The state is not the expected one: a version, a node that exists already, a fencing token that is too old. */
+  conflict: 4,
+  unreachable: 5,
+  timeout: 6,
+  /** A dry run found that there is something to change. */
+  difference: 7,
+  /** Interrupted, as a shell reports it. */
+  interrupted: 130,
+} as const;
+
+/** What each exit code means, for the help. */
+export const exitCodeMeanings: readonly (readonly [code: number, meaning: string])[] = [
+  [exitCodes.ok, 'success'],
+  [exitCodes.refused, 'refused, or failed in another way'],
+  [exitCodes.usage, 'wrong usage'],
+  [exitCodes.notFound, 'not found'],
+  [exitCodes.conflict, 'conflict: another version, exists already, fenced'],
+  [exitCodes.unreachable, 'no server can be reached'],
+  [exitCodes.timeout, 'not done in time'],
+  [exitCodes.difference, 'a dry run found a difference'],
+];
+
+/** A failure with its exit code. The message is for the user, and says what to do. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number = exitCodes.refused) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** The command line is wrong in a way that only the command itself can see. */
+export function usageError(message: string): CliError {
+  return new CliError(message, exitCodes.usage);
+}
+
+/** Ends a command without a message: whoever reads its output has gone, or the user has interrupted it. */
+export class Ended extends Error {
+  override readonly name = 'Ended';
+  readonly by: 'pipe' | 'signal';
+
+  constructor(by: 'pipe' | 'signal') {
+    super(by);
+    this.by = by;
+  }
+}
+
+const unreachableCodes: ReadonlySet<string> = new Set(['UNREACHABLE', 'LOADING', 'STORE_UNAVAILABLE']);
+
+/** The exit code for an error of the client. */
+export function exitCodeOf({ code, status }: Pick<WeirError, 'code' | 'status'>): number {
+  if (unreachableCodes.has(code)) return exitCodes.unreachable;
+  if (code === 'REQUEST_TIMEOUT') return exitCodes.timeout;
+  if (status === 404 || status === 410) return exitCodes.notFound;
+  if (status === 409 || status === 412) return exitCodes.conflict;
+  return exitCodes.refused;
+}

@@ -1,0 +1,105 @@
+// The command tree of `weir`, and how a command is run: its options, its errors, its end.
+import { Command, CommanderError, Option } from 'commander';
+import { clientVariables } from '../config/client-variables.ts';
+import { packageVersion } from '../config/config.ts';
+import { Cli, type CliProcess, type GlobalOptions } from './cli.ts';
+import { addAllCommands } from './commands/index.ts';
+import { CliError, Ended, exitCodeOf, exitCodes } from './errors.ts';
+import { footerOf, helpConfiguration } from './help.ts';
+import { formats } from './output.ts';
+import { durationMs } from './values.ts';
+
+/** The whole command tree. */
+export function buildProgram(cli: Cli): Command {
+  const program = new Command('weir')
+    .description(
+      'The command line of Weirkeeper: runs a server, and works with the tree, topics and groups of one. Without a command it runs a server.',
+    )
+    .usage('[command] [options]')
+    .configureHelp(helpConfiguration)
+    .configureOutput({
+      writeOut: (text) => void cli.io.stdout.write(text),
+      writeErr: (text) => void cli.io.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, '')),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .exitOverride()
+    .showSuggestionAfterError()
+    .helpCommand(false)
+    .option('-u, --url <url>', 'the server, or several with commas between them')
+    .option('--token <token>', 'the token of access control, or @FILE')
+    .option('--context <name>', 'the context to use (weir context ls)')
+    .addOption(new Option('-o, --output <form>', 'the form of the result').choices(formats))
+    .option('--no-color', 'no colours; the variable NO_COLOR does the same')
+    .option('-q, --quiet', 'results and errors only')
+    .option('-v, --verbose', 'print the equivalent curl command on stderr')
+    .option('--timeout <duration>', 'give up after this time', durationMs)
+    .option('--yes', 'do not ask before something is deleted')
+    .option('--dry-run', 'show what would be done; exit code 7 if that is anything')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .addHelpText('after', footerOf(clientVariables));
+  addAllCommands(program, cli);
+  program.hook('preAction', () => cli.configure(program.opts<GlobalOptions>()));
+  return program;
+}
+
+/**
+ * Runs one command.
+ * @param argv the arguments without the program's name
+ * @returns the exit code
+ */
+export async function runCommandLine(argv: readonly string[], io: CliProcess): Promise<number> {
+  const cli = new Cli(io);
+  const unlisten = endBySignals(cli);
+  try {
+    // As the server has always understood it.
+    await buildProgram(cli).parseAsync(argv.length === 1 && argv[0] === '-v' ? ['--version'] : argv, { from: 'user' });
+    return exitCodes.ok;
+  } catch (error) {
+    return report(cli, cli.signal.aborted ? cli.signal.reason : error);
+  } finally {
+    await cli.close();
+    unlisten();
+  }
+}
+
+/** Prints an error, and returns its exit code. */
+async function report(cli: Cli, error: unknown): Promise<number> {
+  if (error instanceof CommanderError) {
+    // Commander has printed it.
+    return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  }
+  if (error instanceof Ended) return error.by === 'pipe' ? exitCodes.ok : exitCodes.interrupted;
+  if (error instanceof CliError) {
+    if (error.message !== '') cli.out.error(error.message);
+    return error.exitCode;
+  }
+  const { WeirError } = await import('@weirkeeper/client');
+  if (error instanceof WeirError) {
+    cli.out.error(error.detail);
+    return exitCodeOf(error);
+  }
+  cli.out.error(error instanceof Error ? error.message : String(error));
+  return exitCodes.refused;
+}
+
+/** Ctrl-C and SIGTERM end a command in order; a second one at once. So does a reader of the output that has gone. @returns undoes it */
+function endBySignals(cli: Cli): () => void {
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  const interrupted = () => {
+    for (const signal of signals) process.removeListener(signal, interrupted);
+    cli.end(new Ended('signal'));
+  };
+  for (const signal of signals) process.on(signal, interrupted);
+  const broken = (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') cli.end(new Ended('pipe'));
+  };
+  const stdout = cli.io.stdout as NodeJS.WriteStream;
+  const stderr = cli.io.stderr as NodeJS.WriteStream;
+  stdout.on('error', broken);
+  stderr.on('error', broken);
+  return () => {
+    for (const signal of signals) process.removeListener(signal, interrupted);
+  };
+}

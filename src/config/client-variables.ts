@@ -1,0 +1,11 @@
+// The variables of the environment that clients read: the command line and the client package. A server ignores them, as both often run
+// in the same shell.
+
+/** Each variable, and what it is for. */
+export const clientVariables = {
+  WEIR_URL: 'The brokers, with commas between them; default http://localhost:7070',
+  WEIR_TOKEN: 'The token of access control, or @FILE',
+  WEIR_CACERT: 'PEM file with the certificate authorities of the server',
+  WEIR_CONTEXT: 'The context to use in place of the current one',
+  WEIR_FENCE_TOKEN: 'The fencing token of the lock that `weir` holds; set for the command that it runs',
+} as const;
