@@ -15,6 +15,7 @@ export const rootResponse = z
 export const resourcesResponse = z
   .object({
     version: z.string().describe('The version of the server.'),
+    brokerId: z.int().nullable().describe('The id of the broker that responds; null while it is not registered.'),
     docs: z.string(),
     openapi: z.string(),
     resources: z.array(

@@ -1,48 +1,72 @@
-// Compiles the client into client/dist, then TypeScript with the given tsconfig into the given folder, copies the Lua scripts beside the compiled store,
-// where scripts.js looks for them, and writes the OpenAPI document, which a server serves as it is:
-// `node scripts/build.mjs tsconfig.build.json dist`.
+// Compiles the client into client/dist, then TypeScript with the given tsconfig into the given folder, copies the Lua scripts beside the
+// compiled store, where scripts.js looks for them, and writes the OpenAPI document, which a server serves as it is:
+// `node scripts/build.mjs tsconfig.build.json dist`. With --console it also builds the console, and copies it there.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const [project, outDir] = process.argv.slice(2);
+const stampName = '.inputs';
+const [project, outDir, ...flags] = process.argv.slice(2);
 if (!project || !outDir) {
-  console.error('usage: node scripts/build.mjs <tsconfig> <outDir>');
+  console.error('usage: node scripts/build.mjs <tsconfig> <outDir> [--console]');
   process.exit(2);
 }
 
 const compiler = ['scripts', 'package.json', 'node_modules/.package-lock.json', 'tsconfig.json'];
 const client = ['client/src', 'client/package.json', 'client/tsconfig.json', 'client/tsconfig.browser.json'];
 // The programs of bench import the client by its name, as a user does.
-makeIfStale('client/dist', [...compiler, ...client], 'client/tsconfig.json', () => {
+makeIfStale('client/dist', [...compiler, ...client], () => {
+  compile('client/tsconfig.json', 'client/dist');
   // It must do with what browsers have.
   run(join(root, 'node_modules/.bin/tsc'), '-p', 'client/tsconfig.browser.json');
 });
-makeIfStale(
-  outDir,
-  [...compiler, ...client, 'src', 'schemas', 'test', 'bench', 'testbed', 'client/test', project],
-  project,
-  () => {
-    cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
-    run(process.execPath, join(root, outDir, 'src/openapi-file.js'), join(root, outDir, 'openapi.json'));
-  },
-);
+const sources = ['src', 'schemas', 'test', 'bench', 'testbed', 'client/test'];
+makeIfStale(outDir, [...compiler, ...client, ...sources, project], () => {
+  compile(project, outDir);
+  cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
+  run(process.execPath, join(root, outDir, 'src/openapi-file.js'), join(root, outDir, 'openapi.json'));
+});
+if (flags.includes('--console')) addConsole();
+
+/** Tests that need no page do without: bundling takes longer than compiling. */
+function addConsole() {
+  if (!['console/node_modules/vite', 'node_modules/vite'].some((path) => existsSync(join(root, path)))) {
+    console.error('The console is not built, as Vite is not installed; `npm ci` installs it.');
+    return;
+  }
+  const inputs = ['src', 'public', 'index.html', 'package.json', 'tsconfig.json', 'vite.config.mjs'];
+  makeIfStale('console/dist', [...compiler, ...client, ...inputs.map((path) => `console/${path}`)], () =>
+    run(process.execPath, join(root, 'scripts/build-console.mjs')),
+  );
+  const [built, target] = [join(root, 'console/dist'), join(root, outDir, 'console')];
+  if (stampIn(target) === stampIn(built)) return;
+  rmSync(target, { recursive: true, force: true });
+  cpSync(built, target, { recursive: true });
+}
 
 /**
- * Compiles into a folder, unless it has what the inputs would make: a start must not wait for a build that would change nothing. The
+ * Makes a folder, unless it has what the inputs would make: a start must not wait for a build that would change nothing. The
  * stamp names all inputs of the last build.
  */
-function makeIfStale(folder, inputs, tsconfig, finish) {
-  const stampFile = join(root, folder, '.inputs');
+function makeIfStale(folder, inputs, make) {
   const stamp = inputs.flatMap((path) => describe(join(root, path))).join('\n');
-  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
+  if (stampIn(join(root, folder)) === stamp) return;
   // A file that was renamed or deleted must not live on in the output: a stale test would still be run.
   rmSync(join(root, folder), { recursive: true, force: true });
-  run(join(root, 'node_modules/.bin/tsc'), '-p', tsconfig, '--outDir', folder);
-  finish();
-  writeFileSync(stampFile, stamp);
+  make();
+  writeFileSync(join(root, folder, stampName), stamp);
+}
+
+/** The inputs of the last build of a folder, if it was built. */
+function stampIn(folder) {
+  const file = join(folder, stampName);
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
+
+function compile(project, outDir) {
+  run(join(root, 'node_modules/.bin/tsc'), '-p', project, '--outDir', outDir);
 }
 
 /** Runs a program, which says what is wrong if it fails. */

@@ -30,7 +30,7 @@ async function rebuild() {
   let code;
   do {
     changed = false;
-    [code] = await once(start(['scripts/build.mjs', 'tsconfig.build.json', 'dist']), 'exit');
+    [code] = await once(start(['scripts/build.mjs', 'tsconfig.build.json', 'dist', '--console']), 'exit');
   } while (changed);
   if (code === 0) {
     await stop();
@@ -41,7 +41,7 @@ async function rebuild() {
 }
 
 let timer;
-for (const folder of ['src', 'schemas']) {
+for (const folder of ['src', 'schemas', 'console/src']) {
   watch(join(root, folder), { recursive: true }, () => {
     changed = true;
     clearTimeout(timer);

@@ -57,6 +57,7 @@ import { routeConfig } from './http/route-config.ts';
 import { accessRoutes } from './http/routes/access.ts';
 import { accessTokenRoutes } from './http/routes/access-tokens.ts';
 import { clusterRoutes } from './http/routes/cluster.ts';
+import { consoleRoutes } from './http/routes/console.ts';
 import { discoveryRoutes } from './http/routes/discovery.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { eventsRoutes } from './http/routes/events.ts';
@@ -238,7 +239,7 @@ export async function buildApp(
   await app.register(waitingSessions, { sessions });
   await describe?.(app);
 
-  await app.register(discoveryRoutes);
+  await app.register(discoveryRoutes, { broker });
   const versioned = { prefix: '/v1', broker };
   await app.register(nodesRoutes, versioned);
   await app.register(fencesRoutes, versioned);
@@ -266,6 +267,7 @@ export async function buildApp(
   await app.register(statsRoutes, versioned);
   await app.register(operationRoutes, { broker });
   await app.register(docsRoutes);
+  await app.register(consoleRoutes, { mode: config.console });
 
   const { enter, keepSession, commit, reserved, watches } = app.admission;
   await app.register(watchSockets, { ...versioned, sockets, limit: watches, keepSession });

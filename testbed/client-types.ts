@@ -3,9 +3,11 @@
 import { realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { brokerResponse, clusterResponse } from '../schemas/cluster.ts';
+import { brokerResponse, brokersResponse, clusterResponse } from '../schemas/cluster.ts';
 import { statSchema } from '../schemas/common.ts';
+import { resourcesResponse } from '../schemas/discovery.ts';
 import { errorCodes, problemSchema } from '../schemas/errors.ts';
+import { eventsResponse } from '../schemas/events.ts';
 import { fencesResponse } from '../schemas/fences.ts';
 import { groupsResponse } from '../schemas/group-list.ts';
 import { groupClientFrame, groupServerFrame } from '../schemas/group-stream.ts';
@@ -37,8 +39,9 @@ import {
   producedRecord,
   produceResponse,
 } from '../schemas/records.ts';
-import { sessionCreatedResponse } from '../schemas/sessions.ts';
+import { sessionCreatedResponse, sessionsResponse } from '../schemas/sessions.ts';
 import { eventFrame, requestSchemas, responseFrame } from '../schemas/socket.ts';
+import { statsSample } from '../schemas/stats.ts';
 import { topicTailEvent } from '../schemas/topic-tail.ts';
 import {
   alterTopicBody,
@@ -96,6 +99,11 @@ const outputs: Record<string, z.ZodType> = {
   OffsetsReset: resetResponse,
   Cluster: clusterResponse,
   Broker: brokerResponse,
+  Brokers: brokersResponse,
+  EventHistory: eventsResponse,
+  Resources: resourcesResponse,
+  Sessions: sessionsResponse,
+  StatsSample: statsSample,
   SocketResponse: responseFrame,
   SocketEvent: eventFrame,
 };

@@ -1,9 +1,10 @@
 // What every client has: its settings, requests over HTTP, one link, and a way to end.
 import { Channel } from './channel.ts';
 import { closedError, WeirError } from './errors.ts';
-import { Http } from './http.ts';
+import { Http, type HttpRequest } from './http.ts';
 import type { Link, LinkOptions } from './link.ts';
 import { type Settings, settingsOf, type WeirOptions } from './options.ts';
+import type { ServerSentEvent } from './sse.ts';
 
 export class CoreClient implements AsyncDisposable {
   readonly #settings: Settings;
@@ -21,6 +22,27 @@ export class CoreClient implements AsyncDisposable {
     const { signal } = options;
     if (signal?.aborted) void this.close();
     else signal?.addEventListener('abort', () => void this.close(), { once: true });
+  }
+
+  /**
+   * Sends any request of the API over HTTP, with the token, and again if that may help: `request({ path: '/v1/brokers' })`. A write has
+   * one Idempotency-Key for all attempts. @returns the JSON of the response, or undefined if there is none. @throws WeirError
+   */
+  request<T>(request: ApiRequest): Promise<T> {
+    return this.internals.http.json(request);
+  }
+
+  /**
+   * The server-sent events of a path, such as `/v1/stats/stream`, until the response ends. It is tried once.
+   * @throws WeirError; TypeError and the like if there is no response, or the connection breaks
+   */
+  async *serverSentEvents(
+    path: string,
+    { signal, lastEventId }: { signal: AbortSignal; lastEventId?: string | undefined },
+  ): AsyncGenerator<ServerSentEvent, void, undefined> {
+    const { serverSentEvents } = await import('./sse.ts');
+    const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
+    yield* serverSentEvents(await this.internals.http.stream(path, headers, signal));
   }
 
   /** Ends everything that this client has begun: finishes producers and consumers, then ends the session. */
@@ -69,6 +91,9 @@ export class CoreClient implements AsyncDisposable {
     return part;
   }
 }
+
+/** A request of the API: `body` is a text or bytes as they are, or else JSON. */
+export type ApiRequest = Pick<HttpRequest, 'method' | 'path' | 'headers' | 'body' | 'signal'>;
 
 /** What the parts of a client need of it. */
 export interface ClientInternals {

@@ -14,7 +14,24 @@ export type { Appended } from './producer-lane.ts';
 export type { RecordInput } from './record-input.ts';
 export type { TailOptions, TailRecord } from './tail.ts';
 export * from './tree-client.ts';
-export type { LogRecord, TopicPartitions } from './wire.ts';
+export type {
+  Brokers,
+  Cluster,
+  Election,
+  EventHistory,
+  Group,
+  Groups,
+  LogRecord,
+  OffsetsReset,
+  Partition,
+  Resources,
+  Sessions,
+  StatsSample,
+  Topic,
+  TopicConfig,
+  TopicPartitions,
+  Topics,
+} from './wire.ts';
 
 export class Weir extends TreeClient {
   /** A client with the URL and token of the environment: `WEIR_URL` (several with commas between them) and `WEIR_TOKEN`. */

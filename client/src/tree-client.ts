@@ -7,11 +7,13 @@ import { Tree } from './tree.ts';
 import { Watch, type WatchOptions } from './watch.ts';
 
 export type { CacheChange, CacheEvents } from './cache.ts';
+export type { ApiRequest } from './core-client.ts';
 export { type ClientErrorCode, isWeirError, WeirError } from './errors.ts';
 export type { HttpRequest } from './http.ts';
 export { type DataInput, TreeNode } from './node-data.ts';
 export type { ClientEvent, RetryOptions, WebSocketLike, WeirOptions } from './options.ts';
 export type { SessionStateName } from './session-state.ts';
+export type { ServerSentEvent } from './sse.ts';
 export type { Duration } from './time.ts';
 export type * from './tree.ts';
 export type { Transaction as WatchTransaction } from './watch.ts';

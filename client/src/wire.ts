@@ -80,6 +80,26 @@ export type Broker = {
   epoch: number;
 };
 
+export type Brokers = {
+  brokers: {
+    id: number;
+    /** The version of its program; null if it has not reported it yet. */
+    version: string | null;
+    /** Where clients reach it. */
+    url: string;
+    rack: string | null;
+    /** Its number among the workers of its server, which share the URL; null if the server has one process. */
+    worker: number | null;
+    /** Start time, ms since the epoch by the broker's own clock. */
+    startedAt: number;
+    isController: boolean;
+    /** Partitions whose logs it maintains. */
+    partitionsLed: number;
+    /** Open connections of clients, as the broker reported them with the last renewal of its session, at most a few seconds ago; null if it has not yet. */
+    connections: number | null;
+  }[];
+};
+
 export type Children = {
   /** Absolute path of a node, such as `/app/leader`. */
   path: string;
@@ -213,6 +233,16 @@ export type ElectionOutcome = {
   leaderEpoch: number;
   /** `elected`: the preferred leader has taken over. `notNeeded`: it was the leader already. `preferredUnavailable`: it is not alive. */
   outcome: 'elected' | 'notNeeded' | 'preferredUnavailable';
+};
+
+export type EventHistory = {
+  transactions: {
+    /** Transaction id; strictly increasing over all changes of the tree. */
+    zxid: number;
+    events: WatchEvent[];
+  }[];
+  /** Pass it as `before` to look further back. A page may be empty and still have it, as one call looks at a part of the history. Absent at the end of what is retained. */
+  next?: number;
 };
 
 export type Fences = {
@@ -679,6 +709,21 @@ export type ResetOffsets = {
   dryRun?: boolean;
 };
 
+export type Resources = {
+  /** The version of the server. */
+  version: string;
+  /** The id of the broker that responds; null while it is not registered. */
+  brokerId: number | null;
+  docs: string;
+  openapi: string;
+  resources: {
+    /** The path, with its parameters in braces. */
+    path: string;
+    /** What each method does. */
+    methods: { [name: string]: string };
+  }[];
+};
+
 export type SessionCreated = {
   /** Public id of the session, as in `ephemeralOwner`. */
   id: string;
@@ -688,6 +733,27 @@ export type SessionCreated = {
   expiresAt: number;
   /** The session handle, a secret: who has it can use and end the session. It is shown only once. */
   session: string;
+};
+
+export type Sessions = {
+  sessions: {
+    /** Public id of the session, as in `ephemeralOwner`. */
+    id: string;
+    /** The granted time to live, ms. */
+    ttlMs: number;
+    /** Expiry if the session is not renewed, ms since the epoch by the store's clock. */
+    expiresAt: number;
+    /** Time of creation, ms since the epoch by the store's clock. */
+    createdAt: number;
+    /** The name that its creator gave it. */
+    label?: string;
+    /** To whom it belongs, if it was created under access control. */
+    identity?: string;
+    /** Number of its ephemeral nodes. */
+    ephemerals: number;
+  }[];
+  /** Pass it as `after` for the next page; absent on the last page. */
+  next?: string;
 };
 
 export type SocketEvent = SocketEventFrame;
@@ -1011,6 +1077,39 @@ export type Stat = {
   /** Bytes of data. */
   dataLength: number;
   numChildren: number;
+};
+
+export type StatsSample = {
+  /** When the second ended, ms since the epoch; also the id of the message. */
+  at: number;
+  /** Requests over HTTP and on pipelined sockets. */
+  requestsPerSec: number;
+  /** Duration of half of the HTTP requests in this second at most, without those that asked to wait; null if there were none. */
+  p50Ms: number | null;
+  /** As p50Ms, of 99 of 100. */
+  p99Ms: number | null;
+  /** Records appended. */
+  recordsInPerSec: number;
+  bytesInPerSec: number;
+  /** Records read from logs for clients. */
+  recordsOutPerSec: number;
+  bytesOutPerSec: number;
+  /** Open connections of clients. */
+  connections: number;
+  /** Open WebSockets. */
+  sockets: number;
+  watches: number;
+  /** Sessions in the cluster, as they were counted last. */
+  sessions: number;
+  /** Memory that Redis uses, as it was read last. */
+  storeMemoryBytes: number;
+  /** By how much the busiest process was late in this second, ms. */
+  eventLoopLagMs: number;
+  /** The 10 groups of the cluster with the largest lag that the caller may use, records. */
+  lag: {
+    group: string;
+    lag: number;
+  }[];
 };
 
 export type Topic = {

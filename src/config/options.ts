@@ -72,6 +72,8 @@ export interface Config extends SecurityConfig {
   autoCreateTopics: boolean;
   /** Whether the Kafka REST dialect is served at the root. */
   kafkaRest: boolean;
+  /** Whether the console is served at /console/, and whether it offers to change anything. */
+  console: 'on' | 'read-only' | 'off';
   /** How long a consumer instance of the Kafka REST dialect lives without a call. */
   kafkaRestIdleTimeoutMs: number;
   /** Memory limit of the private Redis; absent: half of the machine's memory. */
@@ -341,6 +343,14 @@ export const options: OptionTable<Config> = {
     default: '5m',
     placeholder: 'duration',
     meaning: 'How long a consumer instance of the Kafka REST dialect lives without a call, at most 30m.',
+  },
+  console: {
+    variable: 'WEIR_CONSOLE',
+    schema: oneOf(['on', 'read-only', 'off'] as const),
+    default: 'on',
+    placeholder: 'mode',
+    meaning:
+      'Whether the console is served at /console/: on, read-only (it offers no changes) or off. What its users may do is up to WEIR_ACCESS_FILE.',
   },
   redisMaxmemoryBytes: {
     variable: 'WEIR_REDIS_MAXMEMORY',

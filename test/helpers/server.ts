@@ -38,6 +38,7 @@ export const testConfig: Config = {
   autoCreateTopics: false,
   kafkaRest: true,
   kafkaRestIdleTimeoutMs: 300_000,
+  console: 'on',
   insecure: false,
   auditWrites: false,
   corsOrigins: [],

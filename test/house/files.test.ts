@@ -9,6 +9,8 @@ const code = [
   ...filesBelow('bench', '.ts'),
   ...filesBelow('testbed', '.ts'),
   ...filesBelow('scripts', '.mjs'),
+  ...filesBelow('console/src', '.ts'),
+  ...filesBelow('console/src', '.tsx'),
   ...filesBelow('src/store/lua', '.lua'),
   ...filesBelow('test', '.sh'),
   ...filesBelow('test/clients/programs'),
@@ -30,7 +32,7 @@ const pages = prose.filter((path) => path.endsWith('.md'));
 const manifest = JSON.parse(read('package.json'));
 
 t.test('files are named by nouns in kebab-case', async (t) => {
-  const name = /^(\.?[a-z0-9-]+\/)*[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(ts|mjs|lua|sh|py|go|java|conf|cfg|vcl)$/;
+  const name = /^(\.?[a-z0-9-]+\/)*[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(ts|tsx|mjs|lua|sh|py|go|java|conf|cfg|vcl)$/;
   t.same(
     filesWithout(name, code, (path) => path),
     [],
@@ -99,6 +101,7 @@ t.test('the runner looks at every folder of tests, or a command of its own does'
     clients: ['test:clients'],
     generated: ['check:clients'],
     schemathesis: ['check:schemathesis'],
+    browser: ['test:browser'],
   };
   const others = Object.keys(commands).join('|');
   const globs = ['build/test/*.test.js', `build/test/!(${others})/**/*.test.js`];

@@ -1,7 +1,7 @@
 // Who may import whom (docs/ARCHITECTURE.md): schemas <- core <- store <- broker <- (http, ws) <- app <- server <- programs <- cli; and
 // between the rooms of broker: watches, sessions <- metadata <- log <- groups. Each rule lists its offenders.
 import t from 'tap';
-import { codeOf, exists, filesWith, importsOf, read, sources } from './repository.ts';
+import { codeOf, exists, filesBelow, filesWith, importsOf, read, sources } from './repository.ts';
 
 const manifest = JSON.parse(read('package.json'));
 
@@ -136,6 +136,27 @@ t.test('packages are dependencies of the product, or of its types alone', async 
     return name in manifest.dependencies || (isTypeOnly && isKnownType);
   };
   t.same(packages.filter((each) => !isDependency(each)).map(asText), []);
+});
+
+t.test('the console imports the client and what its pages are made of, and nothing of the server', async (t) => {
+  const known = [
+    '@weirkeeper/client',
+    'preact',
+    'preact/hooks',
+    '@preact/signals',
+    'uplot',
+    'uplot/dist/uPlot.min.css',
+  ];
+  const files = [...filesBelow('console/src', '.ts'), ...filesBelow('console/src', '.tsx')];
+  t.ok(files.length > 20, 'there are files to look at');
+  const offenders = files.flatMap((file) =>
+    importsOf(file)
+      .filter(({ specifier, file: target }) =>
+        target === undefined ? !known.includes(specifier) : !target.startsWith('console/src/'),
+      )
+      .map(({ specifier }) => `${file} -> ${specifier}`),
+  );
+  t.same(offenders, []);
 });
 
 t.test('packages whose internals are used are pinned to one version', async (t) => {

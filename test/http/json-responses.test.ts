@@ -67,12 +67,12 @@ t.test('GET /v1 lists every resource with what its methods do', async (t) => {
   t.same(listed.sort(), described.sort());
 });
 
-t.test('the address alone leads a browser to the documentation, and others to the API', async (t) => {
+t.test('the address alone leads a browser to the console, and others to the API', async (t) => {
   const browser = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
   for (const accept of [browser, 'text/html', 'application/json;q=0.5, text/html']) {
     const response = await fetch(`${url}/`, { headers: { accept }, redirect: 'manual' });
     t.equal(response.status, 303, accept);
-    t.equal(response.headers.get('location'), '/docs');
+    t.equal(response.headers.get('location'), '/console/');
     t.equal(response.headers.get('vary'), 'accept');
   }
   for (const accept of ['*/*', 'application/json', 'text/html;q=0.5, application/json', 'text/html;q=0, */*']) {

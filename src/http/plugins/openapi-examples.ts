@@ -111,6 +111,7 @@ export const examples: Readonly<Record<string, Example>> = {
   'resources.list': {
     response: {
       version: '0.1.0',
+      brokerId: 0,
       docs: '/docs',
       openapi: '/openapi.json',
       resources: [{ path: '/v1/multi', methods: { POST: 'Apply several operations as one transaction' } }],

@@ -4,10 +4,12 @@ import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fast
 import type { z } from 'zod';
 import { noQuery } from '../../../schemas/common.ts';
 import { resourcesResponse, rootResponse } from '../../../schemas/discovery.ts';
+import type { Broker } from '../../broker/broker.ts';
 import { packageVersion } from '../../config/config.ts';
 import { jsonType, preferredType } from '../media-types.ts';
 
 const docs = '/docs';
+const console = '/console/';
 const openapi = '/openapi.json';
 const htmlType = 'text/html';
 
@@ -21,7 +23,11 @@ const root: z.output<typeof rootResponse> = {
 };
 
 /** To be registered before the routes that /v1 lists. */
-const discovery: FastifyPluginAsyncZodOpenApi = async (app) => {
+const discovery: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker, 'config' | 'registration'> }> = async (
+  app,
+  { broker },
+) => {
+  const { config, registration } = broker;
   const methodsOf = new Map<string, Record<string, string>>();
   app.addHook('onRoute', ({ method, url, schema }) => {
     const { summary } = (schema ?? {}) as { summary?: string };
@@ -48,7 +54,13 @@ const discovery: FastifyPluginAsyncZodOpenApi = async (app) => {
     },
     async () => {
       const resources = [...methodsOf].map(([path, methods]) => ({ path, methods }));
-      return { version: packageVersion(), docs, openapi, resources };
+      return {
+        version: packageVersion(),
+        brokerId: registration.session ? registration.brokerId : null,
+        docs,
+        openapi,
+        resources,
+      };
     },
   );
 
@@ -63,13 +75,17 @@ const discovery: FastifyPluginAsyncZodOpenApi = async (app) => {
         querystring: noQuery,
         response: {
           200: { description: 'Where things are.', content: { 'application/json': { schema: rootResponse } } },
-          303: { description: 'A client that prefers HTML is led to the documentation.' },
+          303: {
+            description:
+              'A client that prefers HTML is led to the console, or to the documentation if the console is off.',
+          },
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
       reply.header('vary', 'accept');
-      if (preferredType(request, [jsonType, htmlType]) === htmlType) return reply.redirect(docs, 303);
+      if (preferredType(request, [jsonType, htmlType]) === htmlType)
+        return reply.redirect(config.console === 'off' ? docs : console, 303);
       return root;
     },
   );

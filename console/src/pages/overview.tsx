@@ -1,0 +1,197 @@
+// The cluster at a glance: what is well, what is not, and what the last 15 minutes were like.
+import type { StatsSample } from '@weirkeeper/client';
+import { useMemo } from 'preact/hooks';
+import { brokers, cluster } from '../live/cluster.ts';
+import { useResource } from '../live/resource.ts';
+import { api } from '../live/session.ts';
+import { statsProblem, useStats } from '../live/stats.ts';
+import { linkTo } from '../router.ts';
+import { bytes, compact, count, counted, millis, nothing } from '../ui/format.ts';
+import { Badge, Bar, PageHead, Problem, Tile } from '../ui/parts.tsx';
+import { Plot } from '../ui/plot.tsx';
+
+export default function Overview() {
+  const samples = useStats();
+  const newest = samples.at(-1);
+  return (
+    <>
+      <PageHead title="Overview" />
+      <div class="tiles">
+        <ClusterTiles />
+        <FigureTiles newest={newest} />
+      </div>
+      {statsProblem.value !== undefined && <Problem error={statsProblem.value} />}
+      <Plots samples={samples} />
+    </>
+  );
+}
+
+/** Memory use at which one should look, and at which writes are refused soon. */
+const [fullWarn, fullBad] = [0.75, 0.9];
+
+function ClusterTiles() {
+  const { controller, store } = cluster.value ?? {};
+  const all = brokers.value;
+  const offline = useOffline();
+  const max = store?.maxMemoryBytes ?? 0;
+  const share = store && max > 0 ? store.usedMemoryBytes / max : undefined;
+  const memoryKind = share === undefined || share < fullWarn ? 'plain' : share < fullBad ? 'warn' : 'bad';
+  const unreachable = store?.unreachable.length ?? 0;
+  return (
+    <>
+      <Tile
+        label="Brokers"
+        value={count(all.length)}
+        note={
+          all.length === 0 ? 'none has registered' : all.length > 4 ? undefined : all.map(({ id }) => id).join(', ')
+        }
+        href={linkTo('brokers')}
+      />
+      <Tile
+        label="Controller"
+        value={controller ? `Broker ${controller.brokerId}` : nothing}
+        note={controller ? `epoch ${controller.epoch}` : 'an election is going on'}
+        kind={cluster.value && !controller ? 'warn' : 'plain'}
+      />
+      <Tile
+        label="Offline partitions"
+        value={count(offline)}
+        note={offline ? 'without a leader' : offline === 0 ? 'all have a leader' : undefined}
+        kind={offline ? 'bad' : 'plain'}
+      />
+      <Tile
+        label="Store memory"
+        value={bytes(store?.usedMemoryBytes)}
+        note={max > 0 ? `of ${bytes(max)}` : 'no limit'}
+        kind={memoryKind}
+      >
+        {share !== undefined && (
+          <Bar
+            share={share}
+            label="Share of the memory of the store"
+            kind={memoryKind === 'plain' ? 'accent' : memoryKind}
+          />
+        )}
+      </Tile>
+      <Tile
+        label="Redis"
+        value={store?.version ?? nothing}
+        note={
+          unreachable > 0 ? (
+            <Badge kind="bad">{counted(unreachable, 'server')} away</Badge>
+          ) : store && store.engine !== 'standalone' ? (
+            `${store.engine}, ${counted(store.shards, 'shard')}`
+          ) : (
+            'one server'
+          )
+        }
+        kind={unreachable > 0 ? 'bad' : 'plain'}
+      />
+    </>
+  );
+}
+
+function FigureTiles({ newest }: { newest: StatsSample | undefined }) {
+  const nodes = useResource('nodes', () => api().tree.stat('/'), { everyMs: 10_000 });
+  const lag = newest?.lag[0];
+  return (
+    <>
+      <Tile label="Sessions" value={count(newest?.sessions)} href={linkTo('sessions')} />
+      <Tile
+        label="Top-level nodes"
+        value={count(nodes.data?.numChildren)}
+        note={newest && `${counted(newest.watches, 'watch').replace('watchs', 'watches')} on this server`}
+        href={linkTo('tree')}
+      />
+      <Tile
+        label="Largest lag"
+        value={newest ? count(lag?.lag ?? 0) : nothing}
+        note={lag ? lag.group : 'no group is behind'}
+        href={lag ? linkTo('groups', [lag.group]) : linkTo('groups')}
+      />
+    </>
+  );
+}
+
+/** Partitions without a leader: the brokers lead the rest. */
+function useOffline(): number | undefined {
+  const led = brokers.value.reduce((sum, { partitionsLed }) => sum + partitionsLed, 0);
+  const all = useResource('partitions', countPartitions, { everyMs: 10_000 });
+  return all.data === undefined ? undefined : Math.max(0, all.data - led);
+}
+
+async function countPartitions(signal: AbortSignal): Promise<number> {
+  let [sum, after] = [0, undefined as string | undefined];
+  do {
+    const page = await api().admin.topics.list({ limit: 10_000, ...(after !== undefined && { after }) });
+    sum += page.topics.reduce((total, { partitions }) => total + partitions, 0);
+    after = page.next;
+  } while (after !== undefined && !signal.aborted);
+  return sum;
+}
+
+function Plots({ samples }: { samples: readonly StatsSample[] }) {
+  const { times, of } = useMemo(
+    () => ({
+      times: samples.map(({ at }) => at / 1000),
+      of: (pick: (sample: StatsSample) => number | null) => samples.map(pick),
+    }),
+    [samples],
+  );
+  const perSecond = (value: number | null | undefined) =>
+    value === null || value === undefined ? nothing : `${compact(value)}/s`;
+  const bytesPerSecond = (value: number | null | undefined) =>
+    value === null || value === undefined ? nothing : `${bytes(value)}/s`;
+  return (
+    <div class="plots">
+      <Plot
+        title="Records"
+        times={times}
+        format={perSecond}
+        series={[
+          { name: 'In', colour: '--accent', values: of((s) => s.recordsInPerSec) },
+          { name: 'Out', colour: '--violet', isDashed: true, values: of((s) => s.recordsOutPerSec) },
+        ]}
+      />
+      <Plot
+        title="Bytes"
+        times={times}
+        format={bytesPerSecond}
+        series={[
+          { name: 'In', colour: '--accent', values: of((s) => s.bytesInPerSec) },
+          { name: 'Out', colour: '--violet', isDashed: true, values: of((s) => s.bytesOutPerSec) },
+        ]}
+      />
+      <Plot
+        title="Requests"
+        times={times}
+        format={perSecond}
+        series={[{ name: 'Requests', colour: '--accent', values: of((s) => s.requestsPerSec) }]}
+      />
+      <Plot
+        title="Duration of requests"
+        times={times}
+        format={millis}
+        series={[
+          { name: '99 of 100', colour: '--accent', values: of((s) => s.p99Ms) },
+          { name: 'Half', colour: '--violet', isDashed: true, values: of((s) => s.p50Ms) },
+        ]}
+      />
+      <Plot
+        title="Lag"
+        times={times}
+        format={compact}
+        series={[{ name: 'Largest', colour: '--warn', values: of((s) => s.lag[0]?.lag ?? 0) }]}
+      />
+      <Plot
+        title="Clients"
+        times={times}
+        format={count}
+        series={[
+          { name: 'Connections', colour: '--accent', values: of((s) => s.connections) },
+          { name: 'Sockets', colour: '--violet', isDashed: true, values: of((s) => s.sockets) },
+        ]}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,32 @@
+// The pages: where they are in the menu, which keys lead to them, and what to load for them.
+import type { ComponentType } from 'preact';
+import type { IconName } from '../ui/icon.tsx';
+
+export interface PageSpec {
+  /** The first part of its link. */
+  id: string;
+  title: string;
+  icon: IconName;
+  group: 'Cluster' | 'Tree' | 'Log';
+  /** Pressed after `g`. */
+  key: string;
+  /** Words by which the palette finds it. */
+  words: string;
+  load: () => Promise<{ default: ComponentType }>;
+}
+
+export const pages: readonly PageSpec[] = [
+  {
+    id: '',
+    title: 'Overview',
+    icon: 'overview',
+    group: 'Cluster',
+    key: 'o',
+    words: 'health dashboard start',
+    load: () => import('./overview.tsx'),
+  },
+];
+
+export function pageOf(id: string): PageSpec | undefined {
+  return pages.find((page) => page.id === id);
+}

@@ -1,0 +1,121 @@
+// Plots over time, with a legend that has the newest figures as text; and sparklines.
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { timeOfDay } from './format.ts';
+import { Panel } from './parts.tsx';
+import { theme } from './theme.ts';
+
+export interface Series {
+  name: string;
+  values: readonly (number | null)[];
+  /** The name of a colour: `--accent`. */
+  colour: string;
+  isDashed?: boolean;
+}
+
+/** @param times seconds since the epoch, @param format how a value is written */
+export function Plot({
+  title,
+  times,
+  series,
+  format,
+  actions,
+}: {
+  title: string;
+  times: readonly number[];
+  series: readonly Series[];
+  format: (value: number | null | undefined) => string;
+  actions?: ComponentChildren;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | undefined>(undefined);
+  const shown = theme.value;
+  const names = series.map(({ name }) => name).join();
+  const latest = useRef({ times, series, format });
+  latest.current = { times, series, format };
+
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return undefined;
+    const made = new uPlot(optionsOf(element, latest), dataOf(latest.current), element);
+    plot.current = made;
+    const observer = new ResizeObserver(() =>
+      made.setSize({ width: element.clientWidth, height: element.clientHeight }),
+    );
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      plot.current = undefined;
+    };
+  }, [shown, names]);
+
+  useEffect(() => {
+    plot.current?.setData(dataOf(latest.current));
+  }, [times, series]);
+
+  const newest = series.map(({ name, values }) => `${name} ${format(values.at(-1))}`).join(', ');
+  const since = times[0] === undefined ? 'no data yet' : `since ${timeOfDay(times[0] * 1000)}`;
+  return (
+    <Panel title={title} actions={actions} isFlush>
+      <figure>
+        <figcaption class="panel-body legend">
+          {series.map(({ name, values, colour, isDashed }) => (
+            <span key={name}>
+              <span
+                class="swatch"
+                style={{ borderTopColor: `var(${colour})`, borderTopStyle: isDashed ? 'dotted' : 'solid' }}
+              />
+              {name} <b>{format(values.at(-1))}</b>
+            </span>
+          ))}
+        </figcaption>
+        <div class="plot-canvas" ref={box} role="img" aria-label={`${title} ${since}: ${newest}`} />
+      </figure>
+    </Panel>
+  );
+}
+
+interface Latest {
+  current: { times: readonly number[]; series: readonly Series[]; format: (value: number) => string };
+}
+
+function dataOf({ times, series }: Latest['current']): uPlot.AlignedData {
+  return [times as number[], ...series.map(({ values }) => values as (number | null)[])];
+}
+
+function optionsOf(element: HTMLElement, latest: Latest): uPlot.Options {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name: string) => style.getPropertyValue(name).trim();
+  const font = `11px ${style.getPropertyValue('--sans')}`;
+  const axis = {
+    stroke: colour('--muted'),
+    font,
+    grid: { stroke: colour('--line'), width: 1 },
+    ticks: { show: false },
+  };
+  return {
+    width: element.clientWidth,
+    height: element.clientHeight,
+    legend: { show: false },
+    cursor: { y: false, points: { size: 5 } },
+    scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.15)] } },
+    axes: [
+      { ...axis, space: 70, values: (_plot, values) => values.map((value) => timeOfDay(value * 1000).slice(0, 5)) },
+      { ...axis, size: 62, space: 34, values: (_plot, values) => values.map((value) => latest.current.format(value)) },
+    ],
+    series: [
+      {},
+      ...latest.current.series.map(({ name, colour: of, isDashed }, index) => ({
+        label: name,
+        stroke: colour(of),
+        width: 1.75,
+        points: { show: false },
+        ...(isDashed && { dash: [3, 3] }),
+        ...(index === 0 && !isDashed && { fill: `${colour(of)}1f` }),
+      })),
+    ],
+  };
+}
