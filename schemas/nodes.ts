@@ -4,10 +4,11 @@ import { encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from '.
 import { durationBetween } from './duration.ts';
 
 const createModes = ['persistent', 'ephemeral', 'container', 'ttl'] as const;
+export const createMode = z.enum(createModes);
 export type CreateMode = (typeof createModes)[number];
 
 /** ZooKeeper's largest TTL: 40 bits of milliseconds (docs/zookeeper.md, Creating nodes). */
-const ttlMsMax = 2 ** 40 - 1;
+export const ttlMsMax = 2 ** 40 - 1;
 
 const ttl = durationBetween(1, ttlMsMax, 'must be from 1ms to 2^40-1 ms');
 
@@ -23,9 +24,9 @@ export const childrenLimitDefault = 1000;
 
 export const getNodeQuery = z.strictObject({
   view: z
-    .enum(['data', 'node', 'stat', 'children', 'tree'])
+    .enum(['data', 'node', 'stat', 'children', 'tree', 'export'])
     .default('data')
-    .describe('What to return: the data as bytes, or the other views as JSON.'),
+    .describe('What to return: the data as bytes, the subtree as lines of JSON (export), or the other views as JSON.'),
   limit: queryInteger(1, childrenLimitMax)
     .optional()
     .describe('Maximum number of children (default 1000) or of tree nodes in the response.'),
@@ -116,7 +117,7 @@ const opVersion = z
   .max(2 ** 31 - 1)
   .optional();
 /** It is returned in a response header, so it is limited to characters that are valid there. */
-const contentType = z.string().regex(/^[\x20-\x7e]{1,256}$/, 'must be 1 to 256 printable ASCII characters');
+export const contentType = z.string().regex(/^[\x20-\x7e]{1,256}$/, 'must be 1 to 256 printable ASCII characters');
 const opData = { data: z.string().optional(), dataBase64: z.base64().optional(), contentType: contentType.optional() };
 
 /** The operations of a multi; sockets take them by themselves, too (schemas/socket.ts). */

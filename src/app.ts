@@ -75,6 +75,7 @@ import { sessionsRoutes } from './http/routes/sessions.ts';
 import { statsRoutes } from './http/routes/stats.ts';
 import { topicTailRoutes } from './http/routes/topic-tail.ts';
 import { topicsRoutes } from './http/routes/topics.ts';
+import { transferRoutes } from './http/routes/transfers.ts';
 import { watchStreamRoutes } from './http/routes/watch-stream.ts';
 import { takeTickets } from './http/tickets.ts';
 import { waitingSessions } from './http/waiting-session.ts';
@@ -241,7 +242,9 @@ export async function buildApp(
 
   await app.register(discoveryRoutes, { broker });
   const versioned = { prefix: '/v1', broker };
-  await app.register(nodesRoutes, versioned);
+  const transfers = { ...versioned, addressShare, idleMs: timeouts.responseIdleMs, refuse };
+  await app.register(nodesRoutes, transfers);
+  await app.register(transferRoutes, transfers);
   await app.register(fencesRoutes, versioned);
   await app.register(multiRoutes, versioned);
   await app.register(sessionsRoutes, versioned);
@@ -257,7 +260,7 @@ export async function buildApp(
     () => held.bytes,
   );
   await app.register(recordsRoutes, { ...versioned, held });
-  await app.register(recordSearchRoutes, { ...versioned, addressShare, idleMs: timeouts.responseIdleMs, refuse });
+  await app.register(recordSearchRoutes, transfers);
   await app.register(producersRoutes, versioned);
   await app.register(groupsRoutes, versioned);
   await app.register(groupOffsetsRoutes, versioned);

@@ -10,6 +10,7 @@ import { type ParsedLines, parseLinesInSteps } from '../core/records/record-inpu
 import { required } from '../core/required.ts';
 import { afterPartialSuccess, ServiceError } from '../core/service-error.ts';
 import type { DeduplicationKey } from '../store/log/logs.ts';
+import { GrowingBuffer } from './growing-buffer.ts';
 import { inSteps } from './in-steps.ts';
 
 interface StreamOptions {
@@ -38,8 +39,6 @@ const batchRecordsMax = 1000;
 const batchBytesUsual = 256 * 1024;
 /** How much longer than its batch a line may be: white space and members that are not stored. */
 const lineExtraBytesMax = 64 * 1024;
-/** A line of at most this size is a usual one: it fits into one piece from the network and what is left of the piece before. */
-const lineBytesUsual = 128 * 1024;
 const lineFeed = 10;
 
 /**
@@ -150,47 +149,6 @@ async function* readPieces(
 }
 
 const noLines = { records: [], numbers: [] };
-
-const noBytes = Buffer.alloc(0);
-
-/** Bytes that grow at their end, in memory of their own: a few bytes must not hold the whole piece that they came in. */
-class GrowingBuffer {
-  readonly #count: (bytes: number) => void;
-  #bytes = noBytes;
-  length = 0;
-
-  /** @param count see StreamOptions.countLine */
-  constructor(count: (bytes: number) => void) {
-    this.#count = count;
-  }
-
-  append(piece: Buffer): void {
-    const length = this.length + piece.length;
-    if (length > this.#bytes.length) {
-      const size = Math.max(length, 2 * this.#bytes.length);
-      if (size > lineBytesUsual) this.#count(size);
-      const grown = Buffer.allocUnsafe(size);
-      this.#bytes.copy(grown, 0, 0, this.length);
-      this.#bytes = grown;
-    }
-    piece.copy(this.#bytes, this.length);
-    this.length = length;
-  }
-
-  /** All of them, to be used before the next append; it is empty then. */
-  take(): Buffer {
-    const taken = this.#bytes.subarray(0, this.length);
-    this.length = 0;
-    return taken;
-  }
-
-  /** Gives memory back that was needed for a large line. To be called when what was taken is used up. */
-  shrink(): void {
-    if (this.#bytes.length <= lineBytesUsual) return;
-    this.#bytes = noBytes;
-    this.#count(0);
-  }
-}
 
 /** A producer's batches take one sequence after the other; keys are made from that of the stream. */
 function deduplicationKeyOfBatch(

@@ -13,6 +13,8 @@ const kindTexts = {
   waits: 'long polls and event streams',
   uploads: 'streams of records in flight',
   searches: 'searches of records in flight',
+  exports: 'exports of nodes in flight',
+  imports: 'imports of nodes in flight',
   sockets: 'WebSockets',
   watches: 'watches on sockets',
   bodies: 'bytes of bodies in memory',

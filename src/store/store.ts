@@ -26,6 +26,7 @@ import { StoredResponses } from './stored-responses.ts';
 import { Events } from './tree/events.ts';
 import { Namespace } from './tree/namespace.ts';
 import { Sessions } from './tree/sessions.ts';
+import { SubtreeReader } from './tree/subtree-reader.ts';
 
 /** The first zxid of a new epoch is a random one below this (lua/cluster/open.lua); at least as many transactions follow. */
 const epochBeginMax = 2 ** 31;
@@ -78,6 +79,7 @@ interface StoreStats {
 export class Store {
   readonly connection: StoreConnection;
   readonly namespace: Namespace;
+  readonly subtrees: SubtreeReader;
   readonly brokers: Brokers;
   readonly sessions: Sessions;
   readonly events: Events;
@@ -114,6 +116,7 @@ export class Store {
     this.#rootKey = keys.root;
     this.connection = new StoreConnection(options.target, log, keys.root, options.storeTimeoutMs);
     this.namespace = new Namespace(this.connection, keys, { maxNodeBytes, eventRetention, responseLimits });
+    this.subtrees = new SubtreeReader(this.connection, keys, this.namespace.limiters.pages);
     this.sessions = new Sessions(this.connection, keys, {
       minTtlMs: options.sessionMinTtlMs,
       maxTtlMs: options.sessionMaxTtlMs,

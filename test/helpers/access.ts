@@ -40,6 +40,9 @@ export async function writePolicy(t: Test, identities: readonly string[], rules:
 
 /** Bodies with which the operations that decide by their body come so far. */
 export const decidingBodies: Record<string, unknown> = {
+  // As NDJSON.
+  'nodes.import': '{"path":"/x"}\n',
+  'nodes.copy': { from: '/x', to: '/y' },
   multi: { ops: [{ op: 'create', path: '/x' }] },
   'topics.create': { name: 'x', partitions: 1 },
   'producers.register': { name: 'x' },

@@ -43,7 +43,8 @@ t.test('every route refuses callers without a token and without rights, and lets
   t.ok(operations.length > 40, `${operations.length} operations`);
   for (const { operationId, method, path } of operations) {
     const body = decidingBodies[operationId];
-    const bare = await anonymous(method, path, body);
+    const type: Record<string, string> = typeof body === 'string' ? { 'content-type': 'application/x-ndjson' } : {};
+    const bare = await anonymous(method, path, body, type);
     if (openOperations.has(operationId)) {
       t.not(bare.status, 401, operationId);
       continue;
@@ -51,15 +52,52 @@ t.test('every route refuses callers without a token and without rights, and lets
     t.equal(bare.status, 401, `${operationId} without a token`);
     t.equal(bare.body.code, 'AUTH_REQUIRED', operationId);
     t.match(bare.headers.get('www-authenticate'), /^Bearer/, operationId);
-    const powerless = await nobody(method, path, body);
+    const powerless = await nobody(method, path, body, type);
     if (forAnyIdentity.has(operationId))
       t.notOk([401, 403].includes(powerless.status), `${operationId} ${powerless.status}`);
     else t.equal(powerless.status, 403, `${operationId} without rights`);
     // Event streams of things that exist would not end.
     if (operationId.endsWith('.stream') || operationId === 'elections.create') continue;
-    const mighty = await admin(method, path, body);
+    const mighty = await admin(method, path, body, type);
     t.notOk([401, 403].includes(mighty.status), `${operationId} as admin ${mighty.status}`);
   }
+});
+
+t.test('an export leaves out what may not be read; an import and a copy need rights on each node', async (t) => {
+  const { admin, billing } = await start(t);
+  const ndjson = { 'content-type': 'application/x-ndjson' };
+  for (const path of ['', '/billing', '/billing/a', '/other', '/other/b', '/shared', '/shared/c', '/zoo']) {
+    await admin('PUT', `/v1/nodes/app${path}`, 'v');
+  }
+  const { body } = await billing('GET', '/v1/nodes/app?view=export');
+  const lines = body
+    .trimEnd()
+    .split('\n')
+    .map((line: string) => JSON.parse(line));
+  t.same(
+    lines.slice(0, -1).map(({ path }: { path: string }) => path),
+    ['/app', '/app/billing', '/app/billing/a', '/app/shared'],
+  );
+  t.match(lines.at(-1), { end: true, nodes: 4, unreadable: 3 });
+  t.equal((await billing('GET', '/v1/nodes/app/other?view=export')).status, 403);
+
+  const lineOf = (path: string) => `{"path":"${path}","data":"v"}\n`;
+  const twoLines = lineOf('/app/billing/new') + lineOf('/app/shared/new');
+  t.match(await billing('POST', '/v1/import', twoLines, ndjson), {
+    status: 403,
+    body: { code: 'FORBIDDEN', line: 2, detail: /write on node \/app\/shared\/new/ },
+  });
+  t.equal((await billing('GET', '/v1/nodes/app/billing/new')).status, 404);
+  t.match(await billing('POST', '/v1/import', lineOf('/app/billing/new'), ndjson), {
+    status: 200,
+    body: { created: 1 },
+  });
+
+  const copy = (from: string, to: string, move = false) => billing('POST', '/v1/copy', { from, to, move });
+  t.equal((await copy('/app/billing/a', '/app/billing/b')).status, 201);
+  t.equal((await copy('/app/billing/b', '/app/billing/d', true)).status, 201);
+  t.match(await copy('/app/shared', '/app/billing/e'), { status: 403 }, 'only the node itself may be read');
+  t.match(await copy('/app/billing/a', '/app/shared/e'), { status: 403 });
 });
 
 t.test('a token that is not valid is refused, and never repeated', async (t) => {

@@ -53,7 +53,7 @@ t.test('failures of requests for nodes match the document', async (t) => {
   }
 });
 
-t.test('responses to multi match the document', async (t) => {
+t.test('responses to multi, import and copy match the document', async (t) => {
   await contract.call(t, 'POST', '/v1/multi', {
     ops: [
       { op: 'create', path: '/m' },
@@ -66,6 +66,12 @@ t.test('responses to multi match the document', async (t) => {
   await contract.call(t, 'POST', '/v1/multi', { ops: [{ op: 'create', path: 'none' }] });
   await contract.call(t, 'POST', '/v1/multi', { opps: [] });
   await contract.call(t, 'POST', '/v1/multi', '<ops/>', { 'content-type': 'application/xml' });
+  const lines = { 'content-type': 'application/x-ndjson' };
+  await contract.call(t, 'POST', '/v1/import', '{"path":"/i"}\n{"path":"/i/j"}', lines);
+  await contract.call(t, 'GET', '/v1/nodes/i?view=export');
+  await contract.call(t, 'POST', '/v1/copy', { from: '/i', to: '/k' });
+  t.equal((await contract.call(t, 'POST', '/v1/copy', { from: '/i', to: '/k' })).status, 409);
+  t.equal((await contract.call(t, 'POST', '/v1/import', '{"path":"/i/x","data":1}', lines)).status, 400);
   t.same(contract.unseen('nodes'), [], 'every success was seen');
 });
 

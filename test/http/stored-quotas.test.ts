@@ -64,6 +64,22 @@ t.test('missing parents, sequential nodes and each operation of a transaction co
   t.equal((await a('PUT', '/v1/nodes/u/v?parents=true', 'v')).body.code, 'QUOTA_EXCEEDED');
 });
 
+t.test('imports and copies count as creations do, and a move frees what was its own', async (t) => {
+  const { a, used } = await start(t, 'nodes: 6');
+  const lines = (count: number) => Array.from({ length: count }, (_, i) => `{"path":"/i${i}"}\n`).join('');
+  const load = (count: number) => a('POST', '/v1/import', lines(count), { 'content-type': 'application/x-ndjson' });
+  t.match((await load(7)).body, { code: 'QUOTA_EXCEEDED', line: 7, applied: { lines: 0 } });
+  t.same(await used(), { nodes: 0 });
+  t.match((await load(2)).body, { created: 2 });
+  t.equal((await a('PUT', '/v1/nodes/i0/x', '')).status, 201);
+  const copy = (from: string, to: string, move = false) => a('POST', '/v1/copy', { from, to, move });
+  t.match((await copy('/i0', '/c')).body, { nodes: 2 });
+  t.same(await used(), { nodes: 5 });
+  t.match(await copy('/c', '/d'), { status: 403, body: { code: 'QUOTA_EXCEEDED', limit: 'nodes', used: 5 } });
+  t.equal((await copy('/c', '/d', true)).status, 201);
+  t.same(await used(), { nodes: 5 });
+});
+
 t.test('bytes are those of paths and data, and count against the creator, whoever writes them', async (t) => {
   const { a, b, used } = await start(t, 'storedBytes: 1000');
   await a('PUT', '/v1/nodes/a', 'x'.repeat(98));

@@ -124,6 +124,23 @@ export const examples: Readonly<Record<string, Example>> = {
     response: { path: '/queue/job-0000000007', name: 'job-0000000007', stat },
   },
   'nodes.delete': nothing,
+  'nodes.import': {
+    body: '{"path":"/app","data":"","mode":"persistent"}\n{"path":"/app/leader","data":"blue"}\n',
+    response: {
+      lines: 2,
+      created: 1,
+      overwritten: 0,
+      skipped: 0,
+      same: 1,
+      ephemerals: 0,
+      complete: false,
+      dryRun: false,
+    },
+  },
+  'nodes.copy': {
+    body: { from: '/app', to: '/app-old' },
+    response: { zxid: 58, from: '/app', to: '/app-old', nodes: 2, ephemerals: 0, stat },
+  },
   multi: {
     body: {
       ops: [

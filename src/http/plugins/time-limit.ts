@@ -49,13 +49,14 @@ const timeoutTexts = {
   consume: 'Whether the member was given records is unknown: call again with the same after, or with from=committed.',
 };
 
-/** Requests with `wait` have no limit; neither have searches by time, which may read a whole log. */
+/** Requests with `wait` have no limit; neither have exports, and searches by time, which may read a whole log. */
 function isLimited({ admittedAs, query }: FastifyRequest): boolean {
-  const { wait, timestamp, at } = query as Record<string, unknown>;
+  const { wait, timestamp, at, view } = query as Record<string, unknown>;
   return (
     (admittedAs === 'requests' || admittedAs === 'reserved') &&
     !wait &&
     timestamp === undefined &&
+    view !== 'export' &&
     typeof at !== 'number'
   );
 }

@@ -16,6 +16,7 @@ import {
   statResponse,
   treeResponse,
 } from '../../../schemas/nodes.ts';
+import { exportResponse } from '../../../schemas/transfer.ts';
 import { readableChildren } from '../../access/readable-children.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { toJsonData } from '../../core/json-data.ts';
@@ -37,6 +38,8 @@ import {
   type WriteCondition,
   writeConditionOf,
 } from '../conditions.ts';
+import { ndjsonType } from '../media-types.ts';
+import { type ExportOptions, exportHandler } from '../node-export.ts';
 import { nodeLocation, nodePathOf } from '../node-path.ts';
 import { type WaitTarget, waitForChange } from '../node-wait.ts';
 import { creationProblems, deleteOp, explainBadVersion, putOp, readCreation } from '../node-writes.ts';
@@ -64,10 +67,14 @@ const ifMatch = { 'if-match': entityTags.optional() };
 const onlyNew = z.string().meta({ pattern: String.raw`^\*$` }).describe('`*`: only create the node, do not set it.');
 const ifNoneMatch = { 'if-none-match': entityTags.optional() };
 
-export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
-  broker: Pick<Broker, 'config' | 'localNodes' | 'stopping' | 'store' | 'watches'>;
-}> = async (app, { broker }) => {
+interface NodesOptions extends ExportOptions {
+  broker: Pick<Broker, 'config' | 'localNodes' | 'metrics' | 'stopping' | 'store' | 'watches'>;
+}
+
+export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (app, options) => {
+  const { broker } = options;
   const { namespace } = broker.store;
+  const sendExport = exportHandler(options);
 
   // A node takes any bytes of any type: nothing is parsed.
   app.removeAllContentTypeParsers();
@@ -120,7 +127,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
       schema: {
         tags: ['nodes'],
         operationId: 'nodes.get',
-        summary: 'Read a node: its data, stat, children, or the tree below it',
+        summary: 'Read a node: its data, stat, children, or the tree below it, also as an export',
         querystring: getNodeQuery,
         headers: onlyDescribed(z.looseObject(ifNoneMatch)),
         response: {
@@ -136,6 +143,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
             }),
             content: {
               ...rawContent,
+              [ndjsonType]: { schema: exportResponse },
               'application/json': {
                 schema: z.union([nodeResponse, statResponse, childrenResponse, treeResponse, rawJson]),
               },
@@ -149,6 +157,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<{
     async (request, reply) => {
       const path = request.nodePath;
       const { view, limit, after, stats, depth, wait } = request.query;
+      if (view === 'export') return sendExport(request, reply, path);
       const reads = readsOf(request.query, reply);
       refuseConditions(request, 'If-Match');
       const known = conditionOf('If-None-Match', request.headers['if-none-match']);

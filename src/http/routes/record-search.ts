@@ -1,6 +1,5 @@
 // GET /v1/topics/{topic}/records: searches the partitions of a topic, for people who look for a record. The response is NDJSON: what is
 // found, lines that tell the progress, and a last line from which the next search goes on.
-import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import type { z } from 'zod';
@@ -19,8 +18,8 @@ import { jsonLine } from '../../core/json-line.ts';
 import { recordTest } from '../../core/records/record-match.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
+import { sendLines } from '../line-response.ts';
 import { ndjsonType } from '../media-types.ts';
-import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
 import type { Refuse } from '../refusals.ts';
 
@@ -91,11 +90,7 @@ export const recordSearchRoutes: FastifyPluginAsyncZodOpenApi<SearchOptions> = a
       });
       // Each step takes a permit of its own.
       request.permit?.release();
-      const lines = readInTime(withProblem(linesOf(found, topic, backwards), request), idleMs, () =>
-        reply.raw.destroy(),
-      );
-      const body = Readable.from(lines, { objectMode: false, highWaterMark: 1 });
-      return reply.type(ndjsonType).send(body as unknown as string);
+      return sendLines(request, reply, linesOf(found, topic, backwards), idleMs);
     },
   );
 };
@@ -137,30 +132,6 @@ async function* linesOf(
       if (performance.now() - toldAt < progressEveryMs) continue;
       toldAt = performance.now();
       yield jsonLine({ progress: event.progress } satisfies SearchLine);
-    }
-  }
-}
-
-/** The response has begun: what fails becomes its last line. */
-async function* withProblem(lines: AsyncGenerator<string>, request: FastifyRequest): AsyncGenerator<string> {
-  try {
-    yield* lines;
-  } catch (error) {
-    const failure = toServiceError(error as Error, request);
-    if (failure.code === 'INTERNAL')
-      request.log.error({ err: error }, 'Search of records failed with an internal error');
-    yield jsonLine(failure.toProblem());
-  }
-}
-
-/** Calls `cut` if the reader of the lines asks for no further one within `idleMs`. */
-async function* readInTime(lines: AsyncGenerator<string>, idleMs: number, cut: () => void): AsyncGenerator<string> {
-  for await (const line of lines) {
-    const timer = setTimeout(cut, idleMs);
-    try {
-      yield line;
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

@@ -6,7 +6,6 @@ import type { TreeNode } from '../../../schemas/nodes.ts';
 import type { Creator } from '../../core/creator.ts';
 import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import { nameOf } from '../../core/tree/path.ts';
 import type { IdempotencyKey } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { Origin } from '../origin.ts';
@@ -15,6 +14,7 @@ import { ConcurrencyLimiter } from '../redis/concurrency-limiter.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { OrderedCalls, type OrderedRequest } from '../redis/ordered-calls.ts';
 import { bytes, decodeReply, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
+import { nest } from './nested-tree.ts';
 import { decodeStat } from './node-codec.ts';
 import {
   checkPaths,
@@ -23,6 +23,7 @@ import {
   encodeRequest,
   type Op,
   type OpResult,
+  type ResultOf,
   type Step,
   type WriteSequence,
 } from './op-codec.ts';
@@ -35,6 +36,8 @@ interface ReadReply {
   zxid: number;
   reply: ReplyValue;
 }
+
+type WriteScript = 'nodes/write' | 'nodes/delete' | 'nodes/write-allow-oom' | 'nodes/transfer';
 
 /** The scripts of ordered requests. */
 type OrderedScript = 'nodes/write' | 'nodes/delete' | 'nodes/get' | 'nodes/children';
@@ -58,15 +61,17 @@ export interface WriteOptions extends ReadOptions {
   idempotency?: IdempotencyKey | undefined;
   /** Against whom counts what it creates; undefined if that is not limited. */
   creator?: Creator | undefined;
+  /** Only say what it would do. */
+  trial?: boolean;
   /** Its place among the writes of a session, which makes a repeat safe; in the place of an Idempotency-Key. Needs an origin. */
   sequence?: WriteSequence | undefined;
 }
 
-interface WriteResult {
+interface WriteResult<S extends Step> {
   zxid: number;
   /** Whether this is the stored result of an earlier request with the same Idempotency-Key or sequence. */
   replayed: boolean;
-  results: OpResult[];
+  results: ResultOf<S>[];
 }
 
 export interface NodeData {
@@ -110,6 +115,7 @@ export class Namespace {
   /** By kind, the calls of which few may be in flight at once. */
   readonly limiters;
   readonly #oomWrites: CallBatcher<Buffer, ReplyValue>;
+  readonly #transfers: CallBatcher<Buffer, ReplyValue>;
   readonly #ordered: OrderedCalls<OrderedScript>;
 
   constructor(connection: StoreConnection, keys: CoordinationKeys, limits: NamespaceLimits) {
@@ -126,11 +132,12 @@ export class Namespace {
     this.#oomWrites = new CallBatcher(operationsPerCallMax, (requests) =>
       this.#send('nodes/write-allow-oom', requests),
     );
+    this.#transfers = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/transfer', requests));
     this.#reads = new CallBatcher(readsPerCallMax, (reads) => this.#read(reads));
     this.#ordered = new OrderedCalls(operationsPerCallMax, (script, requests) => this.#sendOrdered(script, requests));
   }
 
-  #send(script: 'nodes/write' | 'nodes/delete' | 'nodes/write-allow-oom', requests: Buffer[]): Promise<ReplyValue[]> {
+  #send(script: WriteScript, requests: Buffer[]): Promise<ReplyValue[]> {
     return this.#connection.call(script, this.#keys.root, this.#writeArguments(requests));
   }
 
@@ -163,7 +170,7 @@ export class Namespace {
    *   the field `failed`; TOO_LARGE for more than one transaction may be; TOO_MANY_REQUESTS if other large ones keep it waiting for
    *   too long
    */
-  async write(operations: Step[], options: WriteOptions = {}): Promise<WriteResult> {
+  async write<S extends Step>(operations: S[], options: WriteOptions = {}): Promise<WriteResult<S>> {
     try {
       checkPaths(operations);
       if (!options.privileged) checkTransaction(operations, this.limits.maxNodeBytes);
@@ -173,8 +180,8 @@ export class Namespace {
       return this.refuse(error, origin, sequence);
     }
     // The script reads the subtree from Redis, so it would miss earlier operations of the same transaction.
-    if (operations.length > 1 && operations.some(({ op }) => op === 'delete-recursive')) {
-      throw new Error('A recursive delete must be the only operation of its transaction');
+    if (operations.length > 1 && operations.some(isOfSubtree)) {
+      throw new Error('An operation on a subtree must be the only one of its transaction');
     }
     // Deletions must work at the memory limit, so they have a script of their own (lua/nodes/delete.lua).
     const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
@@ -187,7 +194,13 @@ export class Namespace {
       const [reply] = await this.#submitOrdered(origin, ordered, isLarge && 'large_transactions');
       return decodeWrite(reply, operations, options.sequence);
     }
-    const batcher = options.allowOom ? this.#oomWrites : deletes ? this.#deletions : this.#writes;
+    const batcher = options.allowOom
+      ? this.#oomWrites
+      : deletes
+        ? this.#deletions
+        : operations.some(isTransfer)
+          ? this.#transfers
+          : this.#writes;
     const submit = () => batcher.submit(request, weight);
     return decodeWrite(await (isLarge ? this.limiters.large_transactions.run(submit) : submit()), operations);
   }
@@ -340,13 +353,14 @@ export class Namespace {
 }
 
 /** Decodes the reply to one write. @throws ServiceError */
-function decodeWrite(
+function decodeWrite<S extends Step>(
   reply: ReplyValue | undefined,
-  operations: readonly Step[],
+  operations: readonly S[],
   sequence?: WriteSequence,
-): WriteResult {
+): WriteResult<S> {
   if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/write', reply ?? null);
-  return decodeResult(reply, operations, sequence);
+  // Each kind of operation has the results of its kind only (op-codec.ts, resultsOf).
+  return decodeResult(reply, operations, sequence) as WriteResult<S>;
 }
 
 /** Decodes the reply to one of several requests in a call, if that is an error. */
@@ -360,33 +374,20 @@ function decodeFailure(script: string, reply: ReplyValue): Error {
   return new Error(`Script ${script} replied OK without a value`);
 }
 
-/**
- * The weight of a write request in a call: its operations, and its bytes, of which 32 KiB count as one more. A recursive delete
- * may take a tenth of a second, so it fills a call.
- */
-function weightOf(operations: readonly Step[]): number {
-  if (operations.some(({ op }) => op === 'delete-recursive')) return operationsPerCallMax;
-  return operations.length + transactionBytes(operations) / 32_768;
+function isOfSubtree({ op }: Step): boolean {
+  return op === 'delete-recursive' || op === 'copy' || op === 'move';
 }
 
-/** Builds the nested tree from the script's list of paths and stats, in which parents come before their children. */
-function nest(path: string, rest: ReplyValue[]): { tree: TreeNode; truncated: boolean } {
-  const byPath = new Map<string, TreeNode>();
-  for (let i = 0; i < rest.length; i += 2) {
-    const at = text(rest[i]);
-    const node: TreeNode = { name: at === path ? at : nameOf(at), stat: decodeStat(bytes(rest[i + 1])) };
-    byPath.set(at, node);
-    if (at === path) continue;
-    const parent = required(byPath.get(at.slice(0, at.lastIndexOf('/')) || '/'), 'parent before its children');
-    parent.children ??= [];
-    parent.children.push(node);
-  }
-  let truncated = false;
-  for (const node of byPath.values()) {
-    if ((node.children?.length ?? 0) < node.stat.numChildren) {
-      node.truncated = true;
-      truncated = true;
-    }
-  }
-  return { tree: required(byPath.get(path), 'node at the top'), truncated };
+/** Whether it is an operation of nodes/transfer. */
+function isTransfer({ op }: Step): boolean {
+  return op === 'copy' || op === 'move' || op === 'import';
+}
+
+/**
+ * The weight of a write request in a call: its operations, and its bytes, of which 32 KiB count as one more. An operation on a
+ * subtree may take a tenth of a second, so it fills a call.
+ */
+function weightOf(operations: readonly Step[]): number {
+  if (operations.some(isOfSubtree)) return operationsPerCallMax;
+  return operations.length + transactionBytes(operations) / 32_768;
 }

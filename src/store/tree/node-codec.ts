@@ -28,6 +28,15 @@ export function decodeStat(stored: Buffer): Stat {
   };
 }
 
+const modesByCode = new Map(Object.entries(modeCodes).map(([mode, code]) => [code, mode as CreateMode]));
+
+/** The kind of a node, from its stored stat. @throws Error if it is cut short */
+export function decodeKind(stored: Buffer): { mode: CreateMode; ttlMs: number | undefined } {
+  const mode = modesByCode.get(stored.readUInt8(statTail - 1));
+  if (mode === undefined) throw new Error(`A stored stat has the unknown mode ${stored[statTail - 1]}`);
+  return { mode, ttlMs: mode === 'ttl' ? stored.readDoubleBE(statTail) : undefined };
+}
+
 type EventKind = 'created' | 'changed' | 'deleted';
 
 const eventKinds: readonly (EventKind | undefined)[] = [undefined, 'created', 'changed', 'deleted'];

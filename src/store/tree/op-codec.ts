@@ -9,6 +9,7 @@ import { ServiceError } from '../../core/service-error.ts';
 import { decodeDocument } from '../../core/stored-document.ts';
 import { newPathProblem, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
 import { type IdempotencyKey, idempotencyArguments } from '../idempotency.ts';
+import { Encoder } from './encoder.ts';
 import { decodeStat, modeCodes } from './node-codec.ts';
 import type { SessionCredential } from './sessions.ts';
 
@@ -44,9 +45,25 @@ export type Op =
   | ({ op: 'delete' | 'delete-recursive'; path: string } & Expected)
   | ({ op: 'check'; path: string; czxid?: number; exists?: boolean } & Expected);
 
+/** What an import does if the node exists with other content. */
+export type OnConflict = 'fail' | 'skip' | 'overwrite';
+
 /** One step of a transaction. */
 export type Step =
   | Op
+  /** Copies a subtree without its ephemeral nodes, or moves it. It must be the only step. */
+  | { op: 'copy' | 'move'; path: string; to: string }
+  /** Creates the node, or does as said if it exists with other content. `parents` as of a creation, in a trial only. */
+  | {
+      op: 'import';
+      path: string;
+      data: Buffer;
+      contentType: string;
+      mode: CreateMode;
+      ttlMs?: number;
+      onConflict: OnConflict;
+      parents?: boolean;
+    }
   /**
    * Adds to the count of all partitions (`add` may be negative), and fails if the count would exceed `most`. `isTrial` = only checks.
    */
@@ -61,13 +78,44 @@ export interface OpResult {
   stat: Stat | undefined;
 }
 
+export interface StepResult extends Omit<OpResult, 'op'> {
+  /** `same`, `skip`: an import found the node with the same content, or with other content that it left. */
+  op: OpResult['op'] | 'same' | 'skip' | 'copy';
+  /** Of a copy or move, whose path is the new one: how many nodes were copied, and how many ephemeral ones left out. */
+  copied?: { nodes: number; ephemerals: number };
+}
+
+/** What a step can result in. */
+export type ResultOf<S extends Step> = S extends Op ? OpResult : StepResult;
+
 /** The content type of a node whose writer gives none, if its data is UTF-8. */
 export const textContentType = 'text/plain; charset=utf-8';
 
-const kindCodes = { create: 1, put: 2, set: 3, delete: 4, 'delete-recursive': 5, check: 6, partitions: 7 };
-const resultKinds: readonly (OpResult['op'] | undefined)[] = [undefined, 'create', 'set', 'delete', 'check'];
+const kindCodes = {
+  create: 1,
+  put: 2,
+  set: 3,
+  delete: 4,
+  'delete-recursive': 5,
+  check: 6,
+  partitions: 7,
+  copy: 8,
+  move: 9,
+  import: 10,
+};
+const conflictCodes: Record<OnConflict, number> = { fail: 0, skip: 1, overwrite: 2 };
+const resultKinds: readonly (StepResult['op'] | undefined)[] = [
+  undefined,
+  'create',
+  'set',
+  'delete',
+  'check',
+  'same',
+  'skip',
+  'copy',
+];
 /** The results that an operation can have. */
-const resultsOf: Record<Step['op'], readonly OpResult['op'][]> = {
+const resultsOf: Record<Step['op'], readonly StepResult['op'][]> = {
   create: ['create'],
   put: ['create', 'set'],
   set: ['set'],
@@ -75,6 +123,9 @@ const resultsOf: Record<Step['op'], readonly OpResult['op'][]> = {
   'delete-recursive': ['delete'],
   check: ['check'],
   partitions: ['check'],
+  copy: ['copy'],
+  move: ['copy'],
+  import: ['create', 'set', 'same', 'skip'],
 };
 const absent = -1;
 
@@ -88,6 +139,7 @@ const privilegedFlag = 1;
 const sequencedFlag = 2;
 const refusedFlag = 4;
 const creatorFlag = 8;
+const trialFlag = 16;
 /** The bytes of a creator besides its name; a limit that does not exist, and one that is not given. */
 const creatorBytes = 26;
 const noLimit = -1;
@@ -110,6 +162,7 @@ interface RequestOptions {
   privileged?: boolean;
   idempotency?: IdempotencyKey | undefined;
   sequence?: WriteSequence | undefined;
+  trial?: boolean;
 }
 
 /** Encodes a request of one transaction, for lua/lib/requests.lua. */
@@ -134,7 +187,7 @@ export function encodeRefusal({ code, message, fields }: ServiceError, sequence:
 function encodeHead(
   sizeMax: number,
   operationCount: number,
-  { privileged = false, idempotency, creator, sequence }: RequestOptions,
+  { privileged = false, trial = false, idempotency, creator, sequence }: RequestOptions,
   flags = 0,
 ): Encoder {
   const [id, fingerprint] = idempotencyArguments(idempotency);
@@ -144,7 +197,13 @@ function encodeHead(
     (sequence?.sessionId.length ?? 0) +
     (creator ? creatorBytes + creator.name.length : 0);
   const out = new Encoder(sizeMax + requestBytes + 3 * texts);
-  out.byte(flags + (privileged ? privilegedFlag : 0) + (sequence ? sequencedFlag : 0) + (creator ? creatorFlag : 0));
+  out.byte(
+    flags +
+      (privileged ? privilegedFlag : 0) +
+      (sequence ? sequencedFlag : 0) +
+      (creator ? creatorFlag : 0) +
+      (trial ? trialFlag : 0),
+  );
   out.whole(operationCount);
   out.short(id);
   out.short(fingerprint);
@@ -172,7 +231,8 @@ export function encodeOp(operation: Op): Buffer {
 
 /** The buffer size for an operation: three bytes for each UTF-16 code unit, the most that UTF-8 needs. */
 function encodedSizeMax(operation: Step): number {
-  const { path, data, contentType = textContentType, session } = operation as { op: string; path: string } & Creation;
+  const { path, contentType = textContentType, session } = operation as { op: string; path: string } & Creation;
+  const data = dataOf(operation);
   const dataBytes = typeof data === 'string' ? 3 * data.length : (data?.length ?? 0);
   const texts =
     contentType.length + (session ? session.id.length + session.secretHash.length + (session.actsAs?.length ?? 0) : 0);
@@ -190,17 +250,34 @@ const anyMode = 0;
 export function checkPaths(operations: readonly Step[]): void {
   for (const [failed, operation] of operations.entries()) {
     const { op, path } = operation;
-    const isNew = op === 'create' || op === 'put';
-    const problem =
-      isNew && operation.sequential ? sequentialPathProblem(path) : isNew ? newPathProblem(path) : pathProblem(path);
-    if (problem) throw new ServiceError('INVALID_PATH', `${shownPath(path)}: ${problem}.`, { path, failed });
+    const isNew = op === 'create' || op === 'put' || op === 'import';
+    const isPrefix = (op === 'create' || op === 'put') && operation.sequential;
+    check(path, isPrefix ? sequentialPathProblem(path) : isNew ? newPathProblem(path) : pathProblem(path), failed);
+    if (op === 'copy' || op === 'move') check(operation.to, newPathProblem(operation.to), failed);
   }
+}
+
+function check(path: string, problem: string | undefined, failed: number): void {
+  if (problem) throw new ServiceError('INVALID_PATH', `${shownPath(path)}: ${problem}.`, { path, failed });
+}
+
+/** What is encoded as the data of an operation. */
+function dataOf(operation: Step): Buffer | string | undefined {
+  if (operation.op === 'copy' || operation.op === 'move') return operation.to;
+  return (operation as Written).data;
+}
+
+/** What is encoded as the version of an operation. */
+function versionOf(operation: Step): number {
+  if (operation.op === 'partitions') return operation.most;
+  if (operation.op === 'import') return conflictCodes[operation.onConflict];
+  return (operation as Expected).version ?? absent;
 }
 
 function pushOp(out: Encoder, operation: Step): void {
   const { op, path } = operation;
   // Each kind of operation has some of these fields; the others are encoded as absent.
-  const { data, contentType, version, mzxid, ...creation } = operation as Creation & Written & Expected;
+  const { contentType, mzxid, ...creation } = operation as Creation & Written & Expected;
   out.byte(kindCodes[op]);
   const mode = creation.mode ?? (creation.ttlMs === undefined ? undefined : 'ttl');
   out.byte(mode === undefined ? anyMode : modeCodes[mode]);
@@ -209,11 +286,11 @@ function pushOp(out: Encoder, operation: Step): void {
   const isCount = op === 'partitions';
   out.byte((op === 'check' && operation.exists === false) || (isCount && operation.isTrial) ? 1 : 0);
   out.double(isCount ? operation.add : (creation.ttlMs ?? 0));
-  out.whole(isCount ? operation.most : (version ?? absent));
+  out.whole(versionOf(operation));
   out.double(mzxid ?? absent);
   out.double((op === 'check' ? operation.czxid : undefined) ?? absent);
   out.long(path);
-  out.long(data ?? '');
+  out.long(dataOf(operation) ?? '');
   out.short(contentType ?? textContentType);
   out.short(creation.session?.id ?? '');
   out.short(creation.session?.secretHash ?? '');
@@ -232,14 +309,15 @@ export function decodeResult(
   encoded: Buffer,
   operations: readonly Step[],
   sequence?: WriteSequence,
-): { replayed: boolean; zxid: number; results: OpResult[] } {
-  const results: OpResult[] = [];
+): { replayed: boolean; zxid: number; results: StepResult[] } {
+  const results: StepResult[] = [];
   let isOfRequest = true;
   const mark = encoded.readUInt8(0);
   const replayed = (mark & replayedMark) !== 0;
   if (mark & refusedMark) throw decodeRefusal(encoded.toString('utf8', 1), replayed);
   let at = 9;
-  for (const { op: kind, path } of operations) {
+  for (const operation of operations) {
+    const { op: kind, path } = operation;
     const op = resultKinds[encoded[at] ?? 0];
     isOfRequest &&= op !== undefined && resultsOf[kind].includes(op);
     if (!op && replayed) break;
@@ -247,6 +325,13 @@ export function decodeResult(
     const stat = at + resultBytes;
     const statEnd = stat + encoded.readUInt8(at + 1);
     const end = statEnd + encoded.readUInt32BE(at + 2);
+    if (op === 'copy') {
+      const [nodes = 0, ephemerals = 0] = encoded.toString('latin1', statEnd, end).split(' ').map(Number);
+      const { to = path } = operation as { to?: string };
+      results.push({ op, path: to, stat: decodeStat(encoded.subarray(stat, statEnd)), copied: { nodes, ephemerals } });
+      at = end;
+      continue;
+    }
     results.push({
       op,
       // The reply has the path only if it is not the requested one (a sequential node).
@@ -278,53 +363,4 @@ const refusalDocument = z.object({
 function decodeRefusal(json: string, replayed: boolean): ServiceError {
   const { code, detail, fields } = decodeDocument('The stored refusal of a write', json, refusalDocument);
   return new ServiceError(code, detail, replayed ? { ...fields, replayed } : { ...fields });
-}
-
-/** Writes numbers and texts one after the other, big-endian. */
-class Encoder {
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  /** @param sizeMax at least the number of bytes that will be written */
-  constructor(sizeMax: number) {
-    this.#bytes = Buffer.allocUnsafe(sizeMax);
-  }
-
-  byte(value: number): void {
-    this.#bytes[this.#at] = value;
-    this.#at += 1;
-  }
-
-  /** A signed integer of 32 bits. */
-  whole(value: number): void {
-    this.#at = this.#bytes.writeInt32BE(value, this.#at);
-  }
-
-  double(value: number): void {
-    this.#at = this.#bytes.writeDoubleBE(value, this.#at);
-  }
-
-  /** A text of less than 64 KiB, after its length (16 bits). */
-  short(text: string): void {
-    const length = this.#put(text, this.#at + 2);
-    if (length > 0xffff) throw new Error('A text to encode is over 64 KiB');
-    this.#bytes.writeUInt16BE(length, this.#at);
-    this.#at += 2 + length;
-  }
-
-  /** Text or bytes, after the length (32 bits). */
-  long(value: string | Buffer): void {
-    const length = this.#put(value, this.#at + 4);
-    this.#bytes.writeUInt32BE(length, this.#at);
-    this.#at += 4 + length;
-  }
-
-  encoded(): Buffer {
-    return this.#bytes.subarray(0, this.#at);
-  }
-
-  #put(value: string | Buffer, at: number): number {
-    if (value.length === 0) return 0;
-    return typeof value === 'string' ? this.#bytes.write(value, at) : value.copy(this.#bytes, at);
-  }
 }

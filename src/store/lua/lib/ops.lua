@@ -1,34 +1,19 @@
---- @include "lib/txn"
---- @include "lib/session"
+--- @include "lib/op-checks"
 --[[ The operations of the tree. Each checks in ZooKeeper's order (guarantee N3), then changes the transaction. Each returns
      its packed result, or nil and an error reply { code, detail, field, value, … }. An operation that fails has changed
      nothing, because it checks everything first. ]]
 local ops = {}
 
-local RESERVED = {
-  brokers = true,
-  controller = true,
-  controller_epoch = true,
-  cluster = true,
-  consumers = true,
-  config = true,
-  admin = true,
-}
 -- One script must not block Redis for long: about 10 us a node, so a tenth of a second for that many (bench/README.md).
 local RECURSIVE_DELETE_MAX = 8000
--- They are deleted in one transaction when the session ends (guarantee N5), which takes as long.
-local EPHEMERALS_MAX = 8000
--- Most bytes of paths and events of one transaction; src/store/tree/transaction-limits.ts limits what a request contains.
-local TRANSACTION_BYTES_MAX = 4194304
--- How many names of children one command reads, as names may be long.
-local PAGE = 256
 
 -- A packed operation: kind, mode; flags for sequential, creation of parents, and required absence; ttl in ms, version, mzxid
--- and czxid, negative if not given (for `partitions` the number to add and the limit, in the place of ttl and version); then,
--- each after its length, path, data, content type, session, hash of its secret, identity of the caller; the connection epoch that
--- must act for the session, negative if any may. src/store/tree/op-codec.ts writes it, and has checked the path.
+-- and czxid, negative if not given (for `partitions` the number to add and the limit, in the place of ttl and version; for `import`
+-- what to do on a conflict, in the place of version; for `copy` and `move` the new path, in the place of data); then, each after its length,
+-- path, data, content type, session, hash of its secret, identity of the caller; the connection epoch that must act for the session,
+-- negative if any may. src/store/tree/op-codec.ts writes it, and has checked the path.
 local OPERATION = '>BBBBBdi4ddI4c0I4c0I2c0I2c0I2c0I2c0d'
-local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check', 'partitions' }
+local KINDS = { 'create', 'put', 'set', 'delete', 'delete-recursive', 'check', 'partitions', 'copy', 'move', 'import' }
 -- A packed result: kind, lengths of stat and path, and these two. The path is empty if it is the requested one.
 local RESULT = '>BBI4'
 local RESULT_CREATED, RESULT_SET, RESULT_DELETED, RESULT_CHECKED = 1, 2, 3, 4
@@ -65,104 +50,6 @@ local function result(kind, packed_stat, path)
   return struct.pack(RESULT, kind, #packed_stat, #path) .. packed_stat .. path
 end
 
-local function reserved_problem(op, privileged)
-  if privileged or not RESERVED[string.match(op.path, '^/([^/]*)')] then return nil end
-  return { 'RESERVED_PATH', op.path .. ' is kept by the service; it can be read and watched, not written.', 'path', op.path }
-end
-
-local function no_node(path)
-  return { 'NO_NODE', 'Node ' .. path .. ' does not exist.', 'path', path }
-end
-
---- Nodes of the service itself have limits of their own, such as the subscriptions of a group.
-local function size_problem(op, limits)
-  local max_node_bytes = limits.max_node_bytes
-  if limits.privileged or #op.data <= max_node_bytes then return nil end
-  return {
-    'TOO_LARGE',
-    op.path .. ' was given ' .. #op.data .. ' bytes; a node holds at most ' .. whole(max_node_bytes) .. '.',
-    'path', op.path,
-    'maxBytes', max_node_bytes,
-  }
-end
-
---- Sessions of the service itself are exempt: a member of a group owns no more nodes than there are partitions.
-local function ephemerals_problem(op, privileged)
-  if op.mode ~= 'ephemeral' or privileged then return nil end
-  local owned = txn.owned_by(op.session)
-  if owned.count >= EPHEMERALS_MAX then
-    return {
-      'TOO_LARGE',
-      'Session ' .. op.session .. ' has ' .. whole(owned.count) .. ' ephemeral nodes; at most ' .. EPHEMERALS_MAX
-        .. ' can end together. Use another session.',
-      'path', op.path,
-      'maxNodes', EPHEMERALS_MAX,
-    }
-  end
-  if owned.bytes + txn.deletion_bytes(op.path) <= TRANSACTION_BYTES_MAX then return nil end
-  return {
-    'TOO_LARGE',
-    'Session ' .. op.session .. ' has ' .. whole(owned.count) .. ' ephemeral nodes; with this one, the transaction that ends it would have'
-      .. ' more than ' .. TRANSACTION_BYTES_MAX .. ' bytes, mostly paths. Use shorter names or another session.',
-    'path', op.path,
-    'bytes', owned.bytes,
-    'maxBytes', TRANSACTION_BYTES_MAX,
-  }
-end
-
-local function version_problem(op, node)
-  local asked, is
-  if op.version and op.version ~= -1 and op.version ~= node.version then
-    asked, is = 'version ' .. whole(op.version), 'version ' .. whole(node.version)
-  elseif op.mzxid and op.mzxid ~= node.mzxid then
-    asked, is = 'mzxid ' .. whole(op.mzxid), 'mzxid ' .. whole(node.mzxid)
-  end
-  if not asked then return nil end
-  return {
-    'BAD_VERSION',
-    'Node ' .. node.path .. ' is at ' .. is .. ', not at ' .. asked .. '; read it again.',
-    'path', node.path,
-    'version', node.version,
-    'mzxid', node.mzxid,
-  }
-end
-
-local function ephemeral_parent_problem(parent)
-  if parent.mode ~= 'ephemeral' then return nil end
-  return {
-    'NO_CHILDREN_FOR_EPHEMERALS',
-    'Node ' .. parent.path .. ' is ephemeral and cannot have children.',
-    'path', parent.path,
-  }
-end
-
---- The missing ancestors of a path, topmost first, and the nearest one that exists.
-local function missing_parents(path)
-  local missing, at = {}, txn.parent_path(path)
-  while not txn.node(at) do
-    table.insert(missing, 1, at)
-    at = txn.parent_path(at)
-  end
-  return missing, txn.node(at)
-end
-
---- The error if a node and its missing parents are more than their creator may have, or nil.
-local function creation_problem(creator, path, data, missing)
-  if not creator then return nil end
-  local bytes = txn.counted_bytes(path, #data)
-  for _, ancestor in ipairs(missing) do bytes = bytes + txn.counted_bytes(ancestor, 0) end
-  return creators.problem(creator, #missing + 1, bytes)
-end
-
---- The error if data is more than the creator of the node may have, or nil. The limits are those of that identity, whoever writes.
-local function growth_problem(op, node, limits)
-  local creator = not limits.privileged and creators.get(node.creator) or nil
-  if not creator then return nil end
-  local wanted = limits.creator
-  if wanted and wanted.name == creator.name then creator = creators.of(wanted) end
-  return creators.problem(creator, 0, #op.data - node.data_length)
-end
-
 function ops.create(op, limits)
   if op.session ~= '' then
     local problem = session.problem(op.session, op.secret_hash, op.identity, op.epoch)
@@ -186,7 +73,7 @@ function ops.create(op, limits)
     if counter > 2147483647 then counter = counter - 4294967296 end
     path = path .. string.format('%010d', counter)
   end
-  local problem = reserved_problem(op, limits.privileged)
+  local problem = reserved_problem(op.path, limits.privileged)
   if problem then return nil, problem end
   if txn.node(path) then return nil, { 'NODE_EXISTS', 'Node ' .. path .. ' exists already.', 'path', path } end
   problem = ephemeral_parent_problem(parent)
@@ -205,24 +92,6 @@ function ops.create(op, limits)
   return result(RESULT_CREATED, stat.of(node), op.sequential and path or '')
 end
 
---- The kind of a node in words: its mode, with its session or ttl.
-local function kind_of(mode, owner, ttl_ms)
-  if mode == 'ephemeral' then return 'ephemeral of session ' .. owner end
-  return mode == 'ttl' and 'ttl of ' .. whole(ttl_ms) .. ' ms' or mode
-end
-
---- Setting data does not change the kind of a node, so a request for another kind fails: a node of that name exists.
-local function kind_problem(op, node)
-  local owner = op.mode == 'ephemeral' and op.session or nil
-  if not op.mode or (op.mode == node.mode and (op.ttl_ms or 0) == node.ttl_ms and owner == node.owner) then return nil end
-  return {
-    'NODE_EXISTS',
-    'Node ' .. op.path .. ' exists as ' .. kind_of(node.mode, node.owner, node.ttl_ms) .. ', not as '
-      .. kind_of(op.mode, op.session, op.ttl_ms) .. ' as asked for; leave mode, ttl and session out to set its data, or delete it first.',
-    'path', op.path,
-  }
-end
-
 function ops.set(op, limits)
   if op.session ~= '' then
     local problem = session.problem(op.session, op.secret_hash, op.identity, op.epoch)
@@ -230,7 +99,7 @@ function ops.set(op, limits)
   end
   local node = txn.node(op.path)
   if not node then return nil, no_node(op.path) end
-  local problem = reserved_problem(op, limits.privileged)
+  local problem = reserved_problem(op.path, limits.privileged)
     or kind_problem(op, node)
     or size_problem(op, limits)
     or growth_problem(op, node, limits)
@@ -249,7 +118,7 @@ end
 local function delete_problem(op, limits)
   if op.path == '/' then return { 'BAD_REQUEST', 'The root node cannot be deleted.', 'path', op.path } end
   if not txn.node(txn.parent_path(op.path)) then return no_node(op.path) end
-  local problem = reserved_problem(op, limits.privileged)
+  local problem = reserved_problem(op.path, limits.privileged)
   if problem then return problem end
   local node = txn.node(op.path)
   if not node then return no_node(op.path) end
@@ -366,18 +235,18 @@ function ops.partitions(op, limits)
   return result(RESULT_CHECKED, '', '')
 end
 
---- Applies `count` operations, in `packed` from position `at` on, as one transaction and finishes it; or changes nothing.
---- Returns the packed zxid and results, or nil and the first error, with the operation's index in its field `failed` and the
+--- Applies `count` operations, in `packed` from position `at` on, as one transaction and finishes it; or changes nothing, as a
+--- trial does in any case. Returns the packed zxid and results, or nil and the first error, with the operation's index in its field `failed` and the
 --- newest zxid in `zxid`.
 function ops.run(packed, at, count, limits)
   -- If a later operation fails, the changes of earlier ones are discarded, and no other transaction's with them.
-  if count > 1 then txn.write(limits.event_retention) end
+  if count > 1 or limits.trial then txn.write(limits.event_retention) end
   local results = {}
   for index = 0, count - 1 do
     local op
     op, at = ops.read(packed, at)
-    -- It reads the stored lists of children, so all must be written before.
-    if op.op == 'delete-recursive' then txn.write(limits.event_retention) end
+    -- They read the stored lists of children, so all must be written before.
+    if op.op == 'delete-recursive' or op.op == 'copy' or op.op == 'move' then txn.write(limits.event_retention) end
     local done, problem = ops[op.op](op, limits)
     if problem then
       txn.abandon()
@@ -389,5 +258,6 @@ function ops.run(packed, at, count, limits)
     end
     results[#results + 1] = done
   end
+  if limits.trial then txn.abandon() end
   return struct.pack('>d', txn.finish()) .. table.concat(results)
 end

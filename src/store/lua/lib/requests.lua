@@ -8,7 +8,8 @@
 
      ARGV    1 largest data of a node, bytes  2 transactions to retain in the event stream
              3 limits of stored responses (lib/record-quota.lua)  4… the requests, each packed: flags (1 = may write reserved
-             paths, 2 = has a sequence, 4 = was refused before it came here, 8 = counts against a creator), number of operations, record id of its
+             paths, 2 = has a sequence, 4 = was refused before it came here, 8 = counts against a creator, 16 = a trial, which changes nothing),
+             number of operations, record id of its
              Idempotency-Key or '', fingerprint of the request; with a creator: its name, and its
              limits of nodes, bytes and partitions (-1 = none, -2 = as they are stored); with a sequence: session, connection epoch, sequence; the
              operations (lib/ops.lua), or of a refused one its error in JSON
@@ -67,7 +68,8 @@ end
 
 local function apply(packed, limits)
   local flags, count, key, fingerprint, at = struct.unpack(HEAD, packed)
-  limits.creator = nil
+  limits.creator, limits.trial = nil, flags >= 16
+  if limits.trial then flags = flags - 16 end
   if flags >= 8 then
     flags = flags - 8
     limits.creator, at = read_creator(packed, at)
