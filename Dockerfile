@@ -5,17 +5,20 @@
 #     -e WEIR_TLS_CERT=/etc/weir/server.pem -e WEIR_TLS_KEY=/etc/weir/server.key weirkeeper
 # Options follow as flags (docker run … weirkeeper --help) or as WEIR_* variables. --workers 4 uses four cores.
 
-FROM node:20-bookworm-slim AS build
+# Exact versions, so that the same source makes the same image: raise them on purpose.
+ARG NODE_IMAGE=node:24.21.0-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
 WORKDIR /app
-# The packages first: they change seldom, and their layer is kept until they do.
+# The packages first: they change seldom, and their layer is kept until they do. Every workspace has a manifest.
 COPY package.json package-lock.json ./
 COPY client/package.json client/
 COPY console/package.json console/
 RUN npm ci
 COPY . .
-RUN npm run build && npm ci --omit=dev
+RUN npm run build && npm ci --omit=dev --ignore-scripts
 
-FROM node:20-bookworm-slim
+FROM ${NODE_IMAGE}
 # tini is process 1 in place of the server: it reaps what Redis may leave, and passes signals on.
 RUN apt-get update \
   && apt-get install -y --no-install-recommends redis-server tini \
@@ -26,7 +29,7 @@ ENV NODE_ENV=production \
   WEIR_DATA_DIR=/data
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules
-# A workspace: node_modules has a link to it.
+# A workspace: node_modules has a link to it. What is built of the console is in dist.
 COPY --from=build /app/client/package.json client/
 COPY --from=build /app/client/dist client/dist
 COPY --from=build /app/dist dist

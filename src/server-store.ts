@@ -38,7 +38,7 @@ export async function openServerStore(config: Config, log: Logger): Promise<Serv
 async function findRedis(log: Logger): Promise<RedisBinary> {
   const binary = await resolveRedisBinary({ log });
   const { version, command, source } = binary;
-  const where = source === 'path' ? 'found on the PATH' : 'installed in the folder .redis';
+  const where = source === 'path' ? 'found on the PATH' : 'installed for it alone';
   log.info(
     { version, command, source, ...binaryAge(command) },
     `Using Redis ${version} as the private Redis, ${where}`,

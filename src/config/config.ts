@@ -3,7 +3,8 @@
  * reads either of them.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { homedir } from 'node:os';
+import { delimiter, dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { distance } from 'fastest-levenshtein';
@@ -149,6 +150,15 @@ export function commandSearchPath(env: Record<string, string | undefined> = proc
 /** The folder for this user's sockets (XDG_RUNTIME_DIR); undefined if the system has none. */
 export function userRuntimeDir(env: Record<string, string | undefined> = process.env): string | undefined {
   return env.XDG_RUNTIME_DIR || undefined;
+}
+
+/**
+ * The folder for programs that are installed for this server alone: `.redis` in a clone; for an installed package, whose folder an update
+ * replaces and which may belong to root, one in the user's cache.
+ */
+export function installFolder(env: Record<string, string | undefined> = process.env, root = projectRoot()): string {
+  if (!root.split(sep).includes('node_modules')) return join(root, '.redis');
+  return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'weirkeeper');
 }
 
 /** The folder of package.json. It is searched, as source and compiled files are at different depths below it. */

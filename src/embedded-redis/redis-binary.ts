@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import { commandSearchPath, projectRoot } from '../config/config.ts';
+import { commandSearchPath, installFolder } from '../config/config.ts';
 import { isExecutable, libraryFolders } from './private-packages.ts';
 import { installRedis } from './redis-install.ts';
 
@@ -27,7 +27,7 @@ export interface RedisBinary {
 }
 
 interface ResolveRedisBinaryOptions {
-  /** The folder for a private installation. Default: `.redis` in the project's root. */
+  /** The folder for a private installation. Default: installFolder(). */
   installDir?: string;
   log: Pick<Logger, 'info' | 'warn'>;
   /** Folders that are searched first. Default: those of the PATH. */
@@ -47,7 +47,7 @@ const serverNames = ['valkey-server', 'redis-server'];
  */
 export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Promise<RedisBinary> {
   const { log, searchPath = commandSearchPath() } = options;
-  const installDir = resolve(options.installDir ?? join(projectRoot(), '.redis'));
+  const installDir = resolve(options.installDir ?? installFolder());
   const passedOver: string[] = [];
   if (options.update) return installNewest(installDir, log, searchPath);
 

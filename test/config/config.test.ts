@@ -7,6 +7,7 @@ import {
   ConfigError,
   commandSearchPath,
   describeConfig,
+  installFolder,
   loadConfig,
   projectRoot,
 } from '../../src/config/config.ts';
@@ -468,6 +469,12 @@ t.test('--version prints the version of the package', async (t) => {
   const { version } = JSON.parse(readFileSync(`${projectRoot()}/package.json`, 'utf8'));
   t.same(loadConfig({}, ['--version']), { kind: 'version', text: version });
   t.same(loadConfig({}, ['-v']), { kind: 'version', text: version });
+});
+
+t.test('Redis is installed into a clone, and for an installed package into the cache of the user', async (t) => {
+  t.equal(installFolder({}, '/src/weirkeeper'), '/src/weirkeeper/.redis');
+  t.equal(installFolder({ XDG_CACHE_HOME: '/cache' }, '/usr/lib/node_modules/weirkeeper'), '/cache/weirkeeper');
+  t.match(installFolder({}, '/usr/lib/node_modules/weirkeeper'), /.\/\.cache\/weirkeeper$/);
 });
 
 t.test('the command search path is the list of folders in PATH', async (t) => {

@@ -110,7 +110,7 @@ export const examples: Readonly<Record<string, Example>> = {
   },
   'resources.list': {
     response: {
-      version: '0.1.0',
+      version: '0.2.0',
       brokerId: 0,
       docs: '/docs',
       openapi: '/openapi.json',
@@ -312,7 +312,7 @@ export const examples: Readonly<Record<string, Example>> = {
       brokers: [
         {
           id: 1,
-          version: '0.1.0',
+          version: '0.2.0',
           url: 'http://weir-1:7070',
           rack: null,
           worker: null,
