@@ -1,4 +1,4 @@
-// Pages of a list of children for a client that may not read all of them. A page must not name what it may not read, nor where to go on.
+// Pages of lists for a client that may not see all that is in them. A page must not name what it may not see, nor where to go on.
 import { ServiceError } from '../core/service-error.ts';
 
 interface Page {
@@ -42,7 +42,7 @@ export async function readableChildren<P extends Page>(
       if (visible.length > 0) break;
       throw new ServiceError(
         'TOO_LARGE',
-        `More than ${passedOverMax} children one after the other may not be read. Send the name of one that may be, or of one before it, as after.`,
+        `More than ${passedOverMax} names one after the other may not be read. Send one that may be, or one before it, as after.`,
       );
     }
     const page: P = await read({ ...request, after: next, limit: readAtOnce });
@@ -54,4 +54,40 @@ export async function readableChildren<P extends Page>(
     next = page.next ?? (isFull && last?.name !== page.children.at(-1)?.name ? last?.name : undefined);
   }
   return { ...first, children: visible, next: next === undefined ? undefined : visible.at(-1)?.name };
+}
+
+/** A place in a list by time, as store/place-by-time.ts has it. */
+interface Place {
+  time: number;
+  id: string;
+}
+
+/** Behind the ids of all things. */
+const lastId = 'z';
+
+/**
+ * Reads a page of a list by time with the items that a client may see.
+ * @param read reads one page; `placeOf` is where an item stands
+ * @returns `next` = the place of the last item of the page; beyond 10,000 hidden ones that of a hidden one, without its id
+ */
+export async function visiblePage<T>(
+  read: (after: Place | undefined, limit: number) => Promise<{ items: readonly T[]; next: Place | undefined }>,
+  { after, limit }: { after: Place | undefined; limit: number },
+  mayShow: (item: T) => boolean,
+  placeOf: (item: T) => Place,
+): Promise<{ items: T[]; next: Place | undefined }> {
+  const items: T[] = [];
+  let passedOver = 0;
+  for (let from = after; ; ) {
+    const page = await read(from, passedOver > 0 ? readAtOnce : limit);
+    const visible = page.items.filter(mayShow);
+    passedOver += page.items.length - visible.length;
+    items.push(...visible.slice(0, limit - items.length + 1));
+    // One more than the page has tells that there is a next one, without a look at what is hidden.
+    if (items.length > limit) return { items: items.slice(0, limit), next: placeOf(items[limit - 1] as T) };
+    if (page.next === undefined) return { items, next: undefined };
+    if (passedOver === 0 && items.length === limit) return { items, next: page.next };
+    if (passedOver > passedOverMax) return { items, next: { time: page.next.time - 1, id: lastId } };
+    from = page.next;
+  }
 }

@@ -44,26 +44,29 @@ export function narrowedRights(own: Rights, parent: Rights, anonymous: Rights): 
   };
 }
 
-/** Nodes of the service itself follow the things that they describe: reading them needs this. Writing them is refused to all. */
-type Reserved = { verb: Verb; resource: Resource } | 'anyIdentity' | undefined;
+/**
+ * Nodes of the service itself follow the things that they describe: any operation needs this. Who has it gets RESERVED_PATH for a write; to
+ * others the response would tell whether the thing exists.
+ */
+type Reserved = { verb: Verb; resource: Resource } | 'anyIdentity' | 'admin' | undefined;
+
+/** What of the service's own nodes any identity may see, besides those of its topics and groups. */
+const forAnyIdentity =
+  /^\/(consumers|controller|controller_epoch|cluster(\/.*)?|brokers|brokers\/(topics|seqid)|brokers\/ids(\/.*)?|config|config\/topics|admin|admin\/delete_topics)$/;
+const ofTopic = /^\/(?:brokers\/topics|config\/topics|admin\/delete_topics)\/([^/]+)/;
+const ofGroup = /^\/consumers\/([^/]+)/;
+const ofService = /^\/(?:consumers|controller|controller_epoch|cluster|brokers|config|admin)(?:\/|$)/;
 
 /** @returns undefined if the node is not one of the service */
 function reservedNode(path: string): Reserved {
-  const [, top = '', second = '', third = ''] = path.split('/', 4);
-  switch (top) {
-    case 'consumers':
-      return second === '' ? 'anyIdentity' : { verb: 'use', resource: { kind: 'groups', name: second } };
-    case 'brokers':
-    case 'config':
-    case 'admin':
-      if (third === '' || (second !== 'topics' && second !== 'delete_topics')) return 'anyIdentity';
-      return { verb: 'read', resource: { kind: 'topics', name: third } };
-    case 'controller':
-    case 'controller_epoch':
-    case 'cluster':
-      return 'anyIdentity';
-  }
-  return undefined;
+  // Most nodes are not: a look at the first letter costs less than an expression.
+  const first = path.charCodeAt(1);
+  if (first < 97 || first > 99 || !ofService.test(path)) return undefined;
+  const [, group] = ofGroup.exec(path) ?? [];
+  if (group !== undefined) return { verb: 'use', resource: { kind: 'groups', name: group } };
+  const [, topic] = ofTopic.exec(path) ?? [];
+  if (topic !== undefined) return { verb: 'read', resource: { kind: 'topics', name: topic } };
+  return forAnyIdentity.test(path) ? 'anyIdentity' : 'admin';
 }
 
 /** Rights by rules. Many rules are compiled into one structure for each kind, so that their number does not matter to a request. */
@@ -97,8 +100,7 @@ export class RuleRights implements Rights {
     if (kind !== 'nodes') return includes(this.#onName(kind, name), verb);
     const reserved = reservedNode(name);
     if (reserved === undefined) return this.#nodes.allows(verb, name);
-    // Any caller gets RESERVED_PATH for a write, as the paths are public knowledge.
-    if (verb !== 'read' || reserved === 'anyIdentity') return true;
+    if (typeof reserved === 'string') return reserved === 'anyIdentity';
     return this.allows(reserved.verb, reserved.resource);
   }
 
@@ -106,8 +108,9 @@ export class RuleRights implements Rights {
     if (this.isAdmin) return true;
     const reserved = reservedNode(path);
     if (reserved === undefined) return this.#nodes.allowsSubtree(verb, path);
-    if (verb !== 'read') return true;
-    return reserved !== 'anyIdentity' && this.allows(reserved.verb, reserved.resource);
+    // Deleting it is refused to all; reading it would read what is below, too.
+    if (typeof reserved === 'string') return reserved === 'anyIdentity' && verb !== 'read';
+    return this.allows(reserved.verb, reserved.resource);
   }
 
   reads(thing: PublicThing): boolean {
@@ -122,7 +125,8 @@ export class RuleRights implements Rights {
 /** `billing needs read on topic orders`: what is missing, as the policy would say it. */
 export function missingText(who: string, verb: Verb, { kind, name }: Resource): string {
   const reserved = kind === 'nodes' ? reservedNode(name) : undefined;
-  if (reserved !== undefined && reserved !== 'anyIdentity') return missingText(who, reserved.verb, reserved.resource);
+  if (reserved === 'admin') return `${who} needs admin: true for node ${name}`;
+  if (typeof reserved === 'object') return missingText(who, reserved.verb, reserved.resource);
   return `${who} needs ${verb} on ${nounOf(kind)} ${name}`;
 }
 

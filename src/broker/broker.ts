@@ -192,7 +192,8 @@ export class Broker {
     this.topicTails = new TopicTails(this.topics, this.logReader, store.logs, this.metrics);
     const groupMetrics = new GroupMetrics(this.metrics);
     const states = new GroupStateManager(store.groups, groupMetrics, log);
-    this.groups = new GroupCoordinator(store, states, this.topics, this.eventTail, config, groupMetrics, log);
+    const groupOptions = { sessionMinTtlMs: config.sessionMinTtlMs, access: this.access };
+    this.groups = new GroupCoordinator(store, states, this.topics, this.eventTail, groupOptions, groupMetrics, log);
     const recordsSent = this.metrics.counter('group_records_total', 'Records sent to members of groups.', ['via']);
     const memberReader = new MemberReader(this.topics, this.logReader, store.logs);
     const consumeParts = { states, reader: memberReader, logs: store.logs };

@@ -6,18 +6,6 @@ import { required } from '../core/required.ts';
 import type { Namespace, Op, OpResult, WriteOptions } from '../store/tree/namespace.ts';
 
 /**
- * Checks the topics that a subscription, commit or reset names: each tells whether its topic exists, and a lag tells how much is in it.
- * What a pattern matches is filtered where records are read.
- * @throws ServiceError FORBIDDEN
- */
-export function requireTopics(
-  request: FastifyRequest,
-  { topics = [] }: { topics?: readonly string[] | undefined },
-): void {
-  for (const topic of topics) request.require('read', 'topics', topic);
-}
-
-/**
  * Writes one node, where a creation with `parents` may make its ancestors.
  * @throws ServiceError FORBIDDEN if an ancestor does not exist that the caller may not make; otherwise as Namespace.writeOne
  */

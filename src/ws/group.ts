@@ -11,6 +11,7 @@ import {
   groupStreamQuery,
 } from '../../schemas/group-stream.ts';
 import { groupParams, offsetsPerCommitMax } from '../../schemas/groups.ts';
+import { requireTopics } from '../access/topic-rights.ts';
 import type { Broker } from '../broker/broker.ts';
 import { joinOf } from '../broker/groups/join-request.ts';
 import { cursorKey } from '../broker/groups/member-cursors.ts';
@@ -136,7 +137,7 @@ class GroupSocket {
     // A server that is stopping closes new sockets, so the member must not join.
     if (this.#closed.signal.aborted) return;
     try {
-      for (const topic of query.topics ?? []) this.#request.require('read', 'topics', topic);
+      requireTopics(this.#request, query);
       const join = joinOf(query, this.#request, broker.config.sessionMinTtlMs, this.#request.ip);
       const stream = await broker.groupStreams.open(params.group, join, this.#sink());
       this.#stream = stream;
@@ -164,8 +165,7 @@ class GroupSocket {
       case 'credit':
         return this.#credit.add(frame.records);
       case 'commit':
-        for (const topic of new Set(frame.offsets.map((at) => at.topic)))
-          this.#request.require('read', 'topics', topic);
+        requireTopics(this.#request, { topics: [...new Set(frame.offsets.map(({ topic }) => topic))] });
         await this.#commit(frame);
         return this.#send({ type: 'committed', ...(frame.id !== undefined && { id: frame.id }) });
       case 'released':

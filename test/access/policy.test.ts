@@ -65,6 +65,21 @@ t.test('reserved nodes follow what they describe', async (t) => {
   t.ok(may('/brokers/topics/billing.x/partitions/0/state'));
   t.notOk(may('/brokers/topics/orders'));
   t.notOk(may('/config/topics/orders'));
+  t.ok(may('/admin/delete_topics'));
+  t.notOk(may('/admin/delete_topics/orders'));
+  for (const path of [
+    '/admin/consumer_instances',
+    '/admin/consumer_instances/x',
+    '/config/others',
+    '/brokers/others/x',
+  ])
+    t.notOk(may(path), `${path} is for admins, as is whatever the service will keep there`);
+  for (const verb of ['write', 'delete'] as const) {
+    const changes = (name: string) => billing.allows(verb, { kind: 'nodes', name });
+    t.ok(changes('/consumers/billing.g'), 'it gets RESERVED_PATH');
+    t.notOk(changes('/consumers/other'), 'which would tell whether the group exists');
+    t.notOk(billing.allowsSubtree(verb, '/consumers/other'));
+  }
   t.notOk(billing.allowsSubtree('read', '/consumers'));
   t.ok(billing.allowsSubtree('read', '/consumers/billing.g'));
 });
@@ -72,6 +87,7 @@ t.test('reserved nodes follow what they describe', async (t) => {
 t.test('what is missing is named as the policy would say it', async (t) => {
   t.equal(missingText('billing', 'read', { kind: 'topics', name: 'orders' }), 'billing needs read on topic orders');
   t.equal(missingText('billing', 'read', { kind: 'nodes', name: '/consumers/g/ids' }), 'billing needs use on group g');
+  t.equal(missingText('a', 'read', { kind: 'nodes', name: '/admin/x' }), 'a needs admin: true for node /admin/x');
 });
 
 t.test('errors name the line and the field', async (t) => {

@@ -236,7 +236,21 @@ t.test('reserved nodes are read by who may use what they describe', async (t) =>
   t.same((await billing('GET', '/v1/nodes/brokers/topics?view=children')).body.children, ['billing.a']);
   t.equal((await billing('GET', '/v1/nodes/brokers/topics/billing.a')).status, 200);
   t.equal((await billing('GET', '/v1/nodes/brokers/topics/secret')).status, 403);
-  t.equal((await nobody('PUT', '/v1/nodes/brokers/x', 'x')).body.code, 'RESERVED_PATH');
+  t.equal((await nobody('PUT', '/v1/nodes/brokers/ids/9', 'x')).body.code, 'RESERVED_PATH');
+  for (const path of ['brokers/topics/secret', 'brokers/topics/none', 'consumers/none', 'admin/none']) {
+    for (const method of ['PUT', 'DELETE']) {
+      const { body } = await billing(method, `/v1/nodes/${path}?version=7`, method === 'PUT' ? 'x' : undefined);
+      t.equal(body.code, 'FORBIDDEN', `${method} ${path} tells nothing`);
+    }
+  }
+  const json = { 'content-type': 'application/vnd.kafka.v2+json' };
+  await admin('POST', '/consumers/g', '{"name":"i"}', json);
+  const { children } = (await admin('GET', '/v1/nodes/admin/consumer_instances?view=children')).body;
+  t.equal(children.length, 1, 'state of others that the service keeps in the tree');
+  for (const path of ['admin/consumer_instances?view=children', `admin/consumer_instances/${children[0]}`]) {
+    t.equal((await billing('GET', `/v1/nodes/${path}`)).status, 403, path);
+  }
+  t.notMatch(JSON.stringify((await billing('GET', '/v1/events?data=true')).body), /consumer_instances/);
 });
 
 t.test('topics and groups: each verb opens what it should', async (t) => {
@@ -265,8 +279,8 @@ t.test('topics and groups: each verb opens what it should', async (t) => {
   t.equal((await billing('POST', '/v1/elections', { topic: 'orders' })).status, 403);
 });
 
-t.test('a pattern brings a member only records of topics that it may read', async (t) => {
-  const { admin, billing } = await start(t);
+t.test('a pattern brings a member only topics that its identity may read, also when the policy changes', async (t) => {
+  const { admin, billing, policy } = await start(t);
   for (const name of ['billing.a', 'secret']) {
     await admin('POST', '/v1/topics', { name });
     await admin('POST', `/v1/topics/${name}/records`, { records: [{ value: name }] });
@@ -284,6 +298,22 @@ t.test('a pattern brings a member only records of topics that it may read', asyn
   }, 'a record');
   const last = await billing('POST', `${at}?wait=0&after=${after}`, undefined, secret);
   t.same([...values, ...last.body.records], ['billing.a']);
+  const topicsOf = async () => {
+    const { members } = (await billing('GET', '/v1/groups/billing.g')).body;
+    return members.map(({ topics }: { topics: string[] }) => topics);
+  };
+  t.same(await topicsOf(), [['billing.a']], 'it is assigned no other, and its group names no other');
+  await admin('POST', '/v1/groups/billing.g/members', { pattern: '.*', memberId: 'of-admin' });
+  t.same(
+    await topicsOf(),
+    [['billing.a'], ['billing.a', 'secret']].sort(),
+    'members of one pattern may have different topics',
+  );
+  await admin('DELETE', '/v1/groups/billing.g/members/of-admin');
+  await policy.change(rules.replace('"orders": [read]', '"orders": [read], "secret": [read]'));
+  await eventually(async () => (await topicsOf())[0]?.length === 2, 'the new policy gives it one more');
+  await policy.change(rules);
+  await eventually(async () => (await topicsOf())[0]?.length === 1, 'and takes it away');
 });
 
 t.test('an event stream leaves out what its client may not read', async (t) => {

@@ -236,6 +236,17 @@ t.test(
   },
 );
 
+t.test('a derived token subscribes with a pattern only if it may read all that its parent may', async (t) => {
+  const narrow = await derive(alice, [{ topics: { orders: ['read'] }, groups: { '*': ['use'] } }]);
+  const join = (headers: Headers, body: object) => send(headers, 'POST', '/v1/groups/g/members', body);
+  t.match((await join(narrow.headers, { pattern: '.*' })).body, { code: 'FORBIDDEN', detail: /Name the topics/ });
+  const socket = await openSocket(t, `${one.url}/v1/groups/g/stream?pattern=.*`, narrow.headers);
+  t.equal(await socket.closed, 4403);
+  t.equal((await join(narrow.headers, { topics: ['orders'] })).status, 201);
+  const wide = await derive(alice, [{ topics: { '*': ['read'] }, groups: { '*': ['use'] } }]);
+  t.equal((await join(wide.headers, { pattern: '.*' })).status, 201);
+});
+
 t.test('a token revokes itself, and one that has expired is told so', async (t) => {
   const { id, headers } = await derive(alice, [readApp]);
   t.equal((await send(headers, 'DELETE', `/v1/access/tokens/${id}`)).status, 204);

@@ -3,6 +3,7 @@
 // broker does this for every group. Committed offsets are in offsets/, reading as a member is in consume/ and stream/.
 import type { Logger } from 'pino';
 import { joinResponse } from '../../../schemas/groups.ts';
+import type { AccessControl } from '../../access/access-control.ts';
 import type { TopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import {
   checkEmpty,
@@ -73,6 +74,7 @@ export class GroupCoordinator {
   readonly #metrics: GroupMetrics;
   readonly #log: Logger;
   readonly #sources: TopicSources;
+  readonly #access: AccessControl;
   readonly #tail: EventTail;
   readonly #sessionMinTtlMs: number;
   readonly #sweeper: PeriodicTask;
@@ -87,13 +89,19 @@ export class GroupCoordinator {
     states: GroupStateManager,
     topics: TopicCache,
     tail: EventTail,
-    options: { sessionMinTtlMs: number },
+    options: { sessionMinTtlMs: number; access: AccessControl },
     metrics: GroupMetrics,
     log: Logger,
   ) {
     this.#groups = store.groups;
     this.#states = states;
-    this.#sources = { namespace: store.namespace, topics };
+    this.#access = options.access;
+    this.#sources = {
+      namespace: store.namespace,
+      topics,
+      mayRead: (identity, name) =>
+        options.access.policy?.rightsOf(identity).allows('read', { kind: 'topics', name }) ?? true,
+    };
     this.#batcher = new MembershipBatcher(states, this.#sources);
     this.#metrics = metrics;
     this.#log = log;
@@ -109,6 +117,7 @@ export class GroupCoordinator {
     this.#unsubscribe.push(
       this.#tail.subscribe((batch) => this.#onTransactions(batch)),
       this.#sources.topics.onChange(() => this.#topicsTask.trigger()),
+      this.#access.onChange(() => this.#topicsTask.trigger()),
     );
     for (const task of [this.#sweeper, this.#timers, this.#topicsTask]) task.start();
   }

@@ -1,6 +1,7 @@
 // Lists and describes groups: their members, the owner of each partition, and their lag.
 
 import { agedPartitionsMax, type GroupDescription } from '../../../schemas/groups.ts';
+import { readableChildren } from '../../access/readable-children.ts';
 import { compareText } from '../../core/groups/assignors/assignment.ts';
 import { toTopicPartitions } from '../../core/groups/assignors/assignor.ts';
 import { type GroupDocument, heldBy, isEmpty, requireGroup } from '../../core/groups/group-document.ts';
@@ -16,6 +17,12 @@ import { lagWithoutCommit, recordsBehind, StartingPoints } from './group-lag.ts'
 import type { GroupStateManager } from './group-state-manager.ts';
 import { cursorKey } from './member-cursors.ts';
 import { ofPresentTopics } from './topics-view.ts';
+
+interface GroupsPage {
+  /** The name after which it begins. */
+  after?: string | undefined;
+  limit: number;
+}
 
 /** So many topics of a group are listed. */
 const topicsOfGroupMax = 100;
@@ -42,10 +49,15 @@ export class GroupDirectory {
     this.#figures = figures;
   }
 
-  /** A page of the groups, by name, after the name `after`. @param isSummary whether it has their topics and lag */
-  async page(after: string | undefined, limit: number, isSummary = false) {
+  /**
+   * A page of the groups, by name.
+   * @param isSummary whether it has their topics and lag
+   * @param mayUse whether the caller may see a group
+   * @throws ServiceError TOO_LARGE if too many that it may not see are behind each other
+   */
+  async page(page: GroupsPage, isSummary: boolean, mayUse: (group: string) => boolean) {
     const [{ zxid, groups, next }, figures] = await Promise.all([
-      this.#groups.list(after, limit),
+      this.#visible(page, mayUse),
       isSummary ? this.#figures.read() : undefined,
     ]);
     const summaryOf = (group: string, document: GroupDocument) => {
@@ -64,6 +76,29 @@ export class GroupDirectory {
       })),
       next,
     };
+  }
+
+  /** A page of documents without the groups that the caller may not see, whose documents beyond the first page are not read. */
+  async #visible(page: GroupsPage, mayUse: (group: string) => boolean) {
+    const first = await this.#groups.list(page.after, page.limit);
+    const visible = first.groups.filter(({ group }) => mayUse(group));
+    if (first.next === undefined || visible.length === first.groups.length) return { ...first, groups: visible };
+    const { children, next } = await readableChildren(
+      async ({ after, limit }) => {
+        const versions = await this.#groups.versions(after, limit);
+        return { children: versions.groups.map(({ group: name }) => ({ name })), next: versions.next };
+      },
+      page,
+      mayUse,
+    );
+    const groups = await Promise.all(
+      children.map(async ({ name: group }) => {
+        const document =
+          visible.find((one) => one.group === group)?.document ?? (await this.#groups.get(group)).document;
+        return document ? [{ group, document }] : [];
+      }),
+    );
+    return { zxid: first.zxid, groups: groups.flat(), next };
   }
 
   /**

@@ -15,6 +15,10 @@ interface JoiningMember {
   subscription: Subscription;
 }
 
+interface JoiningActor extends JoiningMember {
+  actor: { identity: string | undefined };
+}
+
 /**
  * Which joins exceed the limits of members or subscriptions, with the error of each: TOO_LARGE. Joins of existing members do
  * not count as new.
@@ -44,23 +48,23 @@ export function checkRoom<T extends JoiningMember>(
  * Which joins would add more partitions than a group may have, with the error of each: TOO_LARGE.
  * @param view contains the topics to which they subscribe
  */
-export function checkPartitionRoom<T extends JoiningMember>(
+export function checkPartitionRoom<T extends JoiningActor>(
   group: string,
   document: GroupDocument,
   joining: readonly T[],
   view: TopicsView,
 ): Map<T, ServiceError> {
   const refused = new Map<T, ServiceError>();
-  const admitted: Subscription[] = [];
+  const admitted: { subscription: Subscription; identity: string | undefined }[] = [];
   // Most members that join at once have the same subscription.
   const judged = new Map<string, ServiceError | undefined>();
   for (const join of joining) {
-    const { subscription } = join;
-    const text = JSON.stringify(subscription);
+    const one = { subscription: join.subscription, identity: join.actor.identity };
+    const text = JSON.stringify(one);
     if (!judged.has(text)) {
-      const beyond = partitionsOverLimit(document, [...admitted, subscription], view);
+      const beyond = partitionsOverLimit(document, [...admitted, one], view);
       judged.set(text, beyond && tooManyPartitions(group, beyond, view.partitionsMax ?? groupPartitionsMax));
-      if (!beyond) admitted.push(subscription);
+      if (!beyond) admitted.push(one);
     }
     const error = judged.get(text);
     if (error) refused.set(join, error);

@@ -1,6 +1,7 @@
 // Lists topics, with their sizes and rates and the groups that read them, from what this broker knows already: a page costs one read of
 // the names, however many topics it has.
 
+import { readableChildren } from '../../access/readable-children.ts';
 import { topicsPath } from '../../core/cluster/cluster-nodes.ts';
 import { hasCode } from '../../core/service-error.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
@@ -36,10 +37,21 @@ export class TopicDirectory {
     this.#parts = parts;
   }
 
-  /** A page of the topics, by name. */
-  async page(page: { after?: string | undefined; limit: number }): Promise<TopicsPage> {
+  /**
+   * A page of the topics, by name.
+   * @param mayRead whether the caller may see a topic
+   * @throws ServiceError TOO_LARGE if too many that it may not see are behind each other
+   */
+  async page(
+    page: { after?: string | undefined; limit: number },
+    mayRead: (topic: string) => boolean,
+  ): Promise<TopicsPage> {
     const { namespace, topics, partitions } = this.#parts;
-    const { children, next, zxid } = await namespace.children(topicsPath, page);
+    const { children, next, zxid } = await readableChildren(
+      (asked) => namespace.children(topicsPath, asked),
+      page,
+      mayRead,
+    );
     const infos = await Promise.all(
       children.map(
         ({ name }) => topics.known(name) ?? partitions.topic(name) ?? topics.get(name).catch(ignoreIfDeleted),

@@ -17,6 +17,8 @@ import { matches } from './group-patterns.ts';
 export interface TopicSources {
   namespace: Namespace;
   topics: TopicCache;
+  /** Whether an identity may read a topic: what a pattern matches besides is not told to its members. */
+  mayRead(identity: string, topic: string): boolean;
 }
 
 /** From this many names on, the list of all topics is read first. */
@@ -28,7 +30,7 @@ const namesMax = 100;
  * @throws ServiceError BAD_REQUEST for an invalid pattern
  */
 export async function topicsViewOf(
-  { namespace, topics }: TopicSources,
+  { namespace, topics, mayRead }: TopicSources,
   group: GroupDocument,
   joining: readonly Subscription[] = [],
 ): Promise<TopicsView> {
@@ -63,9 +65,19 @@ export async function topicsViewOf(
     all ??= await namespace.allChildren(topicsPath);
     matching.set(subscription.pattern, await matches(subscription.pattern, all));
   }
+  const visible = new Map<string, readonly string[]>();
   return {
     get: (name) => infos.get(name),
-    matching: (pattern) => (matching.get(pattern) ?? []).filter((name) => infos.has(name)),
+    matching: (pattern, identity) => {
+      const key = `${identity ?? ''} ${pattern}`;
+      const known = visible.get(key);
+      if (known) return known;
+      const found = (matching.get(pattern) ?? []).filter(
+        (name) => infos.has(name) && (identity === undefined || mayRead(identity, name)),
+      );
+      visible.set(key, found);
+      return found;
+    },
   };
 }
 

@@ -19,8 +19,8 @@ import type { HeldPartitions } from './member-reconciliation.ts';
 /** The existing topics. They are read after the document, so where the two differ, the view is newer. */
 export interface TopicsView {
   get(topic: string): SubscribedTopic | undefined;
-  /** The topics whose whole name matches the pattern. */
-  matching(pattern: string): readonly string[];
+  /** The topics whose whole name matches the pattern. @param identity only those that it may read; undefined = all */
+  matching(pattern: string, identity?: string): readonly string[];
   /** The maximum number of partitions of a group; default `groupPartitionsMax`. */
   readonly partitionsMax?: number;
 }
@@ -58,7 +58,7 @@ export function refreshTopics(group: GroupDocument, view: TopicsView, before = g
   for (const [memberId, member] of Object.entries(group.members)) {
     const { subscription } = member;
     const subscribed = sortedTexts(
-      'topics' in subscription ? subscription.topics : view.matching(subscription.pattern),
+      'topics' in subscription ? subscription.topics : view.matching(subscription.pattern, member.identity),
     );
     if (!sameTexts(subscribed, member.topics)) resubscribed.set(memberId, subscribed);
     for (const topic of subscribed) names.add(topic);
@@ -132,6 +132,12 @@ export function unknownTopics(subscription: Subscription, view: TopicsView): str
   return [...new Set(subscription.topics)].filter((name) => !view.get(name)).slice(0, unknownTopicsMax);
 }
 
+interface JoiningSubscription {
+  subscription: Subscription;
+  /** That of the member. */
+  identity: string | undefined;
+}
+
 /**
  * Checks the partition limit for members that join. Topics to which the group was subscribed before do not count as new, even if
  * they are left out in part. Otherwise the members of a group that exceeds the limit could not join again after a restart.
@@ -139,11 +145,13 @@ export function unknownTopics(subscription: Subscription, view: TopicsView): str
  */
 export function partitionsOverLimit(
   group: GroupDocument,
-  joining: readonly Subscription[],
+  joining: readonly JoiningSubscription[],
   view: TopicsView,
 ): { partitions: number; topics: number } | undefined {
   const earlier = new EarlierSubscriptions(group, view);
-  const named = joining.flatMap((one) => ('topics' in one ? one.topics : view.matching(one.pattern)));
+  const named = joining.flatMap(({ subscription, identity }) =>
+    'topics' in subscription ? subscription.topics : view.matching(subscription.pattern, identity),
+  );
   const added = [...new Set(named)]
     .filter((name) => !getOwn(group.topics, name) && !earlier.covers(name))
     .flatMap((name) => view.get(name) ?? []);

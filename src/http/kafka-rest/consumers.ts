@@ -14,6 +14,7 @@ import {
   subscriptionBody,
 } from '../../../schemas/kafka-rest.ts';
 import { fetchRecordsMax } from '../../../schemas/records.ts';
+import { requireTopics } from '../../access/topic-rights.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { Instance } from '../../broker/groups/instances/consumer-instances.ts';
 import type { Seek } from '../../broker/groups/instances/instance-reader.ts';
@@ -21,7 +22,6 @@ import { FetchedRecords } from '../../core/records/fetched-records.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { inSteps } from '../in-steps.ts';
 import { bodyBytes } from '../limits.ts';
-import { requireTopics } from '../permissions.ts';
 import { RequestSignals } from '../request-signal.ts';
 import { bodyOf, bodyOfGet } from './bodies.ts';
 import { recordsJson } from './consumed-records.ts';
@@ -95,7 +95,7 @@ export const kafkaRestConsumerRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
     if ((topics === undefined) === (pattern === undefined)) {
       throw new KafkaRestError(422, 'Give topics or topic_pattern, one of them.');
     }
-    requireTopics(request, { topics });
+    requireTopics(request, { topics, pattern });
     const subscription = topics ? { topics: [...new Set(topics)] } : { pattern: pattern ?? '' };
     await instances.subscribe(await find(request), subscription, actorOf(request));
     return done(reply);

@@ -11,13 +11,13 @@ import {
   resetBody,
   resetResponse,
 } from '../../../schemas/groups.ts';
+import { requireTopics } from '../../access/topic-rights.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { OffsetFilter } from '../../broker/groups/offsets/group-offsets.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { KnownSizes } from '../known-items.ts';
 import { bodyBytes } from '../limits.ts';
 import { memberCredentialOf } from '../member-header.ts';
-import { requireTopics } from '../permissions.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
 import { respondOnce } from '../respond-once.ts';

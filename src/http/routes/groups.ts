@@ -19,6 +19,7 @@ import {
   memberParams,
   memberResponse,
 } from '../../../schemas/groups.ts';
+import { requireTopics } from '../../access/topic-rights.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { ConsumeResult } from '../../broker/groups/consume/consume-request.ts';
 import { joinOf } from '../../broker/groups/join-request.ts';
@@ -30,7 +31,6 @@ import { bodyBytes } from '../limits.ts';
 import { batchesType, jsonType, preferredType } from '../media-types.ts';
 import { memberCredentialOf, memberSecretOf } from '../member-header.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
-import { requireTopics } from '../permissions.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { onlyDescribed } from '../plugins/validation.ts';
 import { problems } from '../problems.ts';
@@ -57,22 +57,21 @@ export const groupsRoutes: FastifyPluginAsyncZodOpenApi<Options> = async (app, {
         querystring: listGroupsQuery,
         response: {
           200: { description: 'A page of groups.', content: { 'application/json': { schema: groupsResponse } } },
-          ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
+          ...problems('BAD_REQUEST', 'TOO_LARGE', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
       const { after, limit, view } = request.query;
-      const { zxid, groups: page, next } = await groupDirectory.page(after, limit, view === 'summary');
+      const mayUse = (group: string) => request.may('use', 'groups', group);
+      const { zxid, groups: page, next } = await groupDirectory.page({ after, limit }, view === 'summary', mayUse);
       reply.header('weir-zxid', zxid);
       return {
         // A group may read what the caller may not know.
-        groups: page
-          .filter(({ groupId }) => request.may('use', 'groups', groupId))
-          .map(({ topics, lag, maxLag, ...group }) => {
-            if (!topics) return group;
-            return { ...group, topics: topics.filter((topic) => request.may('read', 'topics', topic)), lag, maxLag };
-          }),
+        groups: page.map(({ topics, lag, maxLag, ...group }) => {
+          if (!topics) return group;
+          return { ...group, topics: topics.filter((topic) => request.may('read', 'topics', topic)), lag, maxLag };
+        }),
         ...(next !== undefined && { next }),
       };
     },

@@ -8,6 +8,7 @@ import {
   producerResponse,
   producersResponse,
 } from '../../../schemas/producers.ts';
+import { visiblePage } from '../../access/readable-children.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { decodePlace, encodePlace } from '../../store/place-by-time.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
@@ -66,14 +67,16 @@ export const producersRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Broker
     },
     async (request) => {
       const { after, limit } = request.query;
-      const { producers, next } = await broker.store.producers.list(
-        after === undefined ? after : decodePlace(after),
-        limit,
+      const { items, next } = await visiblePage(
+        async (from, most) => {
+          const page = await broker.store.producers.list(from, most);
+          return { items: page.producers, next: page.next };
+        },
+        { after: after === undefined ? after : decodePlace(after), limit },
+        ({ name }) => request.may('use', 'producers', name),
+        ({ usedAt: time, id }) => ({ time, id }),
       );
-      return {
-        producers: producers.filter(({ name }) => request.may('use', 'producers', name)),
-        ...(next && { next: encodePlace(next) }),
-      };
+      return { producers: items, ...(next && { next: encodePlace(next) }) };
     },
   );
 };

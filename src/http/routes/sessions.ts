@@ -13,6 +13,7 @@ import {
   sessionsResponse,
   sessionTtlDefaultMs,
 } from '../../../schemas/sessions.ts';
+import { visiblePage } from '../../access/readable-children.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { requestedMs } from '../../core/requested-duration.ts';
 import { ServiceError } from '../../core/service-error.ts';
@@ -80,9 +81,16 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
     async (request) => {
       const { after, limit } = request.query;
       const { actsAs } = request;
-      const page = await sessions.list(after === undefined ? after : decodePlace(after), limit);
-      const visible = page.sessions.filter(({ identity }) => actsAs === undefined || identity === actsAs);
-      return { sessions: visible, ...(page.next && { next: encodePlace(page.next) }) };
+      const { items, next } = await visiblePage(
+        async (from, most) => {
+          const page = await sessions.list(from, most);
+          return { items: page.sessions, next: page.next };
+        },
+        { after: after === undefined ? after : decodePlace(after), limit },
+        ({ identity }) => actsAs === undefined || identity === actsAs,
+        ({ expiresAt: time, id }) => ({ time, id }),
+      );
+      return { sessions: items, ...(next && { next: encodePlace(next) }) };
     },
   );
 

@@ -72,15 +72,15 @@ export const topicsRoutes: FastifyPluginAsyncZodOpenApi<{
         querystring: listTopicsQuery,
         response: {
           200: { description: 'A page of topics.', content: { 'application/json': { schema: topicsResponse } } },
-          ...problems('BAD_REQUEST', 'STORE_UNAVAILABLE'),
+          ...problems('BAD_REQUEST', 'TOO_LARGE', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
       const { after, limit = topicsLimitDefault, view } = request.query;
-      const { topics: page, next, zxid } = await topicDirectory.page({ after, limit });
+      const mayRead = (topic: string) => request.may('read', 'topics', topic);
+      const { topics, next, zxid } = await topicDirectory.page({ after, limit }, mayRead);
       reply.header('weir-zxid', zxid);
-      const topics = page.filter(({ name }) => request.may('read', 'topics', name));
       return {
         topics:
           view === 'summary'
