@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const given = process.argv.slice(2);
 const versions = given.length > 0 ? given : ['20', '22', '24'];
-const tests = ['tree', 'connections', 'log', 'recipes'];
+const tests = ['tree', 'transfer', 'connections', 'log', 'recipes'];
 let failures = 0;
 for (const version of versions) {
   for (const test of tests) {

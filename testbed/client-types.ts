@@ -51,6 +51,7 @@ import {
   topicResponse,
   topicsResponse,
 } from '../schemas/topics.ts';
+import { copyResponse, importResponse, nodeLine } from '../schemas/transfer.ts';
 import { streamFrame, watchEvent } from '../schemas/watch.ts';
 
 /** What the client sends: the fields that a caller may leave out are optional. */
@@ -61,6 +62,7 @@ const inputs: Record<string, z.ZodType> = {
   JoinGroup: joinBody,
   ResetOffsets: resetBody,
   Multi: multiBody,
+  NodeLine: nodeLine,
   ProducedRecord: producedRecord,
   GroupClientFrame: groupClientFrame,
   SocketRequest: z.union(Object.values(requestSchemas)),
@@ -74,6 +76,8 @@ const outputs: Record<string, z.ZodType> = {
   CreatedNode: createdResponse,
   Children: childrenResponse,
   MultiResult: multiResponse,
+  CopyResult: copyResponse,
+  ImportResult: importResponse,
   WatchEvent: watchEvent,
   WatchStreamFrame: streamFrame,
   SessionCreated: sessionCreatedResponse,

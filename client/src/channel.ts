@@ -16,10 +16,12 @@ import type { SessionState } from './session-state.ts';
 import { SocketLink } from './socket-link.ts';
 
 export class Channel implements Link {
+  readonly http: Http;
   #link: Link;
   readonly #watches = new Map<WatchSink, LinkWatch>();
 
   constructor(http: Http, settings: Settings, options: LinkOptions) {
+    this.http = http;
     const fallBack = async ({ entries, watches, session }: Refused) => {
       // Few clients need it, so it is loaded only then.
       const { HttpLink } = await import('./http-link.ts');

@@ -20,7 +20,7 @@ import { now, sleep, unlessAborted } from './time.ts';
 import type { Problem, WatchStreamFrame } from './wire.ts';
 
 export class HttpLink implements Link {
-  readonly #http: Http;
+  readonly http: Http;
   readonly #settings: Settings;
   readonly #options: LinkOptions;
   /** Ends watches and renewals. */
@@ -31,7 +31,7 @@ export class HttpLink implements Link {
   #endedBy: WeirError | undefined;
 
   constructor(http: Http, settings: Settings, options: LinkOptions) {
-    this.#http = http;
+    this.http = http;
     this.#settings = settings;
     this.#options = options;
   }
@@ -69,7 +69,7 @@ export class HttpLink implements Link {
     const needsSession = JSON.stringify(request).includes('"ephemeral"');
     const session = needsSession || this.#session ? await this.session(signal) : undefined;
     try {
-      return await sendByHttp<T>(this.#http, request, session?.handle, signal);
+      return await sendByHttp<T>(this.http, request, session?.handle, signal);
     } catch (error) {
       if (error instanceof WeirError && error.code === 'SESSION_EXPIRED') this.#lose(error);
       throw error;
@@ -90,7 +90,7 @@ export class HttpLink implements Link {
           const { path, mode, data } = spec;
           const url = `/v1/watch${nodeUrl(path)}${queryOf({ mode, data, since })}`;
           for await (const { event, data: text } of serverSentEvents(
-            await this.#http.stream(url, {}, controller.signal),
+            await this.http.stream(url, {}, controller.signal),
           )) {
             const frame = JSON.parse(text) as WatchStreamFrame | Problem;
             if (event === 'problem' || frame.type === 'error') throw errorOfProblem(frame as Problem);
@@ -139,7 +139,7 @@ export class HttpLink implements Link {
       const sentAt = now();
       const body = { ttl: this.#options.ttlMs };
       const session = new SessionState(
-        await this.#http.json({ method: 'POST', path: '/v1/sessions', body }),
+        await this.http.json({ method: 'POST', path: '/v1/sessions', body }),
         sentAt,
         this.#settings.onEvent,
       );
@@ -158,7 +158,7 @@ export class HttpLink implements Link {
       if (this.#closed.signal.aborted) return;
       const sentAt = now();
       try {
-        await this.#http.once(
+        await this.http.once(
           { method: 'PUT', path: '/v1/sessions/self', headers, isRepeatable: true },
           session.ttlMs / 3,
         );
@@ -190,7 +190,7 @@ export class HttpLink implements Link {
     const session = await this.#session?.catch(() => undefined);
     if (!session) return;
     const headers = { 'weir-session': session.handle };
-    await this.#http.once({ method: 'DELETE', path: '/v1/sessions/self', headers }, closeMsMax).catch(() => {});
+    await this.http.once({ method: 'DELETE', path: '/v1/sessions/self', headers }, closeMsMax).catch(() => {});
     session.lose(this.#endedBy);
   }
 }

@@ -1,6 +1,7 @@
 // What the tree, watches, sessions and producers stand on: requests in order, each taking effect once, and watches without a gap. One
 // link is a pipelined socket, another one HTTP.
 import type { WeirError } from './errors.ts';
+import type { Http } from './http.ts';
 import type { SessionState } from './session-state.ts';
 import type { Deferred } from './time.ts';
 import type { WatchEvent } from './wire.ts';
@@ -57,6 +58,8 @@ export interface LinkWatch {
 }
 
 export interface Link {
+  /** For what no link carries. */
+  readonly http: Http;
   request<T>(request: LinkRequest, options?: RequestOptions): Promise<LinkResult<T>>;
   watch(spec: WatchSpec, sink: WatchSink): LinkWatch;
   /** The session of the link; it is created if there is none. */

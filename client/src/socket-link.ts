@@ -38,7 +38,7 @@ const closeWaitMs = 2000;
 const tickMsMax = 500;
 
 export class SocketLink implements Link {
-  readonly #http: Http;
+  readonly http: Http;
   readonly #settings: Settings;
   readonly #options: LinkOptions;
   readonly #socket: ReconnectingSocket;
@@ -66,7 +66,7 @@ export class SocketLink implements Link {
 
   /** @param onRefused called if no WebSocket can be opened though the server responds; the link is not used any more then */
   constructor(http: Http, settings: Settings, options: LinkOptions, onRefused: (refused: Refused) => void) {
-    this.#http = http;
+    this.http = http;
     this.#settings = settings;
     this.#options = options;
     this.#silence = new Silence(options.ttlMs / 3);
@@ -105,7 +105,7 @@ export class SocketLink implements Link {
     if (text.length > frameCharsMax && byteLength(text) > frameBytesMax) {
       const session = isTreeWrite(request) ? (await this.session(signal)).handle : undefined;
       const { sendByHttp } = await import('./http-requests.ts');
-      return sendByHttp<T>(this.#http, request, session, signal);
+      return sendByHttp<T>(this.http, request, session, signal);
     }
     const { entry, result } = this.#outbox.add(request, text, isTriedOnce);
     const giveUp = () => this.#outbox.giveUp(entry, signal?.reason);

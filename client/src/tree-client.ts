@@ -15,9 +15,19 @@ export type { ClientEvent, RetryOptions, WebSocketLike, WeirOptions } from './op
 export type { SessionStateName } from './session-state.ts';
 export type { ServerSentEvent } from './sse.ts';
 export type { Duration } from './time.ts';
+export type { ExportEnd, ImportOptions, NodeSource } from './transfer.ts';
 export type * from './tree.ts';
 export type { Transaction as WatchTransaction } from './watch.ts';
-export type { CreatedNode, ErrorCode, MultiResult, Stat, WatchEvent } from './wire.ts';
+export type {
+  CopyResult,
+  CreatedNode,
+  ErrorCode,
+  ImportResult,
+  MultiResult,
+  NodeLine,
+  Stat,
+  WatchEvent,
+} from './wire.ts';
 export { Cache, type CacheOptions, Session, Tree, Watch, type WatchOptions };
 
 export interface SessionOptions {

@@ -3,8 +3,19 @@ import { isWeirError } from './errors.ts';
 import type { Link, LinkRequest } from './link.ts';
 import { type DataInput, dataFields, TreeNode } from './node-data.ts';
 import type { Duration } from './time.ts';
+import type { ExportEnd, ImportOptions, NodeSource } from './transfer.ts';
 import { Watch } from './watch.ts';
-import type { Children, CreatedNode, Multi, MultiResult, NodeStat, Stat } from './wire.ts';
+import type {
+  Children,
+  CopyResult,
+  CreatedNode,
+  ImportResult,
+  Multi,
+  MultiResult,
+  NodeLine,
+  NodeStat,
+  Stat,
+} from './wire.ts';
 
 export interface CallOptions {
   /** Ends the wait; what was sent may still take effect. */
@@ -154,6 +165,28 @@ export class Tree {
     await this.#ask({ op: 'delete', path, ...rest }, signal);
   }
 
+  /**
+   * The nodes of a subtree with their data, parents first, without ephemeral ones; each as `JSON.stringify` makes a line of it. Over HTTP.
+   * @returns what was counted, when all is read. @throws WeirError also if the transfer breaks: then begin again
+   */
+  async *export(path: string, options?: CallOptions): AsyncGenerator<NodeLine, ExportEnd, undefined> {
+    return yield* (await transfers()).exportNodes(this.#link.http, path, options);
+  }
+
+  /**
+   * Creates nodes from an export, or from other lines, parents first. Over HTTP, in parts, each a transaction, or a few; a part is sent again
+   * until it has a result.
+   * @throws WeirError of the first node that fails; `fields.line` counts from 1, `fields.applied` has what was done before
+   */
+  async import(source: NodeSource, options?: ImportOptions): Promise<ImportResult> {
+    return (await transfers()).importNodes(this.#link.http, source, options);
+  }
+
+  /** Copies a node and everything below it, or moves it, in one transaction. Over HTTP. @throws WeirError NODE_EXISTS, TOO_LARGE */
+  async copy(from: string, to: string, options?: CallOptions & { move?: boolean }): Promise<CopyResult> {
+    return (await transfers()).copyNodes(this.#link.http, { from, to }, options);
+  }
+
   /** Collects changes and checks that succeed or fail together: `multi().check('/a', { version: 3 }).set('/b', 'x').commit()`. */
   multi(): Transaction {
     return new Transaction(async (ops, signal) => (await this.#ask<MultiResult>({ op: 'multi', ops }, signal)).ok);
@@ -191,6 +224,9 @@ export class Tree {
     return this.#link.request<T>(request, { signal });
   }
 }
+
+/** Few programs need them, so they are loaded when they are. */
+const transfers = () => import('./transfer.ts');
 
 type Op = Multi['ops'][number];
 

@@ -193,6 +193,21 @@ export type Consumed = {
   }[];
 };
 
+export type CopyResult = {
+  /** Transaction id; strictly increasing over all changes of the tree. */
+  zxid: number;
+  /** Absolute path of a node, such as `/app/leader`. */
+  from: string;
+  /** Absolute path of a node, such as `/app/leader`. */
+  to: string;
+  /** Nodes that were copied. */
+  nodes: number;
+  /** Ephemeral nodes that were left out of the copy. */
+  ephemerals: number;
+  /** Of the node at `to`. */
+  stat: Stat;
+};
+
 export type CreateTopic = {
   /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
   name: string;
@@ -473,6 +488,23 @@ export type Groups = {
   next?: string;
 };
 
+export type ImportResult = {
+  /** Lines of nodes. */
+  lines: number;
+  created: number;
+  /** Nodes whose data was set. */
+  overwritten: number;
+  /** Nodes that exist with other content, and were left. */
+  skipped: number;
+  /** Nodes that exist with the same content. */
+  same: number;
+  /** Lines with mode ephemeral, which are never imported. */
+  ephemerals: number;
+  /** Whether the last line was that of an export. If not, the export may have been cut short. */
+  complete: boolean;
+  dryRun: boolean;
+};
+
 export type JoinGroup = {
   /** Topics to read; they need not exist yet. */
   topics?: string[];
@@ -567,6 +599,17 @@ export type Node = {
   encoding: 'utf8' | 'base64';
   contentType: string;
   stat: Stat;
+};
+
+export type NodeLine = {
+  /** Absolute path of a node, such as `/app/leader`. */
+  path: string;
+  data?: string;
+  /** Encoding of `data` in JSON: UTF-8 text or base64. */
+  encoding?: 'utf8' | 'base64';
+  contentType?: string;
+  mode?: 'persistent' | 'ephemeral' | 'container' | 'ttl';
+  ttlMs?: number;
 };
 
 export type NodeStat = {

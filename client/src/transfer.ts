@@ -1,0 +1,182 @@
+// Many nodes at once: exports and imports as lines of JSON, and copies. Loaded when it is needed.
+import { errorOfProblem, isWeirError, WeirError } from './errors.ts';
+import { type Http, nodeUrl, queryOf } from './http.ts';
+import { linkedController } from './time.ts';
+import type { CallOptions } from './tree.ts';
+import type { CopyResult, ImportResult, NodeLine, Problem } from './wire.ts';
+
+/** What an export has, and what it left out. */
+export interface ExportEnd {
+  end: true;
+  nodes: number;
+  /** Ephemeral nodes. */
+  ephemerals: number;
+  /** Subtrees that the caller may not read. */
+  unreadable: number;
+  /** Subtrees of the service itself. */
+  reserved: number;
+  /** The export has every change up to `zxid`, and may have some up to `lastZxid`. */
+  zxid: number;
+  lastZxid: number;
+}
+
+/** Nodes to import: those that `export` gives, lines of JSON, or a text or bytes with such lines, whole or in pieces. */
+export type NodeSource = string | Iterable<SourcePiece> | AsyncIterable<SourcePiece>;
+type SourcePiece = NodeLine | ExportEnd | string | Uint8Array;
+
+export interface ImportOptions extends CallOptions {
+  /** What to do with a node that exists with other content: fail (default), leave it, or set its data. */
+  onConflict?: 'fail' | 'skip' | 'overwrite';
+  /** Write nothing, and say what would be done. All lines are sent at once, so they must have less than 64 MiB. */
+  dryRun?: boolean;
+  /** Takes the place of the path of the first node. */
+  path?: string;
+}
+
+/** A part of an import that is sent at once. The server makes one transaction, or a few, of it. */
+const partLines = 500;
+const partLength = 1024 * 1024;
+/** A dry run is one request, as the server remembers nothing of one that writes nothing. */
+const dryRunLength = 64 * 1024 * 1024;
+
+export async function* exportNodes(
+  http: Http,
+  path: string,
+  { signal }: CallOptions = {},
+): AsyncGenerator<NodeLine, ExportEnd, undefined> {
+  const { controller, unlink } = linkedController(signal);
+  try {
+    const response = await http.stream(`/v1/nodes${nodeUrl(path)}?view=export`, {}, controller.signal);
+    const pieces = (response.body ?? []) as AsyncIterable<Uint8Array>;
+    for await (const line of linesOf(pieces)) {
+      const parsed = JSON.parse(line) as NodeLine | ExportEnd | Problem;
+      if ('end' in parsed) return parsed as ExportEnd;
+      if ('status' in parsed) throw errorOfProblem(parsed as Problem);
+      yield parsed as NodeLine;
+    }
+    throw new Error('its last line is missing');
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (isWeirError(error)) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    const detail = `The export of ${path} broke off: ${reason}. Begin again.`;
+    throw new WeirError({ code: 'UNREACHABLE', detail, retryable: true, cause: error });
+  } finally {
+    controller.abort();
+    unlink();
+  }
+}
+
+export async function importNodes(
+  http: Http,
+  source: NodeSource,
+  { onConflict = 'fail', dryRun = false, path, signal }: ImportOptions = {},
+): Promise<ImportResult> {
+  const query = queryOf({ onConflict, ...(dryRun && { dryRun }) });
+  const total = { lines: 0, created: 0, overwritten: 0, skipped: 0, same: 0, ephemerals: 0, complete: false, dryRun };
+  let [text, count, number, sinceEnd] = ['', 0, 0, 0];
+  /** The number of the line before the part. */
+  let before = 0;
+  let base: string | undefined;
+
+  const send = async () => {
+    const body = text;
+    [text, count] = ['', 0];
+    if (body === '') return;
+    const headers = { 'content-type': 'application/x-ndjson' };
+    try {
+      add(total, await http.json<ImportResult>({ method: 'POST', path: `/v1/import${query}`, headers, body, signal }));
+    } catch (error) {
+      if (!isWeirError(error)) throw error;
+      const { line, applied } = error.fields as { line?: number; applied?: ImportResult };
+      if (applied) add(total, applied);
+      throw withFields(error, { ...(line !== undefined && { line: line + before }), applied: total });
+    }
+    before = number;
+  };
+
+  for await (const line of linesOf(piecesOf(source))) {
+    number += 1;
+    const node = JSON.parse(line) as NodeLine | ExportEnd;
+    if ('end' in node) {
+      if (node.nodes !== sinceEnd) {
+        throw new WeirError({
+          code: 'BAD_REQUEST',
+          detail: `Line ${number} ends an export of ${node.nodes} nodes, and ${sinceEnd} came: lines are missing.`,
+          fields: { line: number, applied: total },
+        });
+      }
+      total.complete = true;
+      sinceEnd = 0;
+      continue;
+    }
+    total.complete = false;
+    sinceEnd += 1;
+    const { path: at } = node;
+    base ??= at;
+    const sent = path === undefined ? line : JSON.stringify({ ...node, path: placeOf(at, base, path) });
+    if (!dryRun && count > 0 && (count === partLines || text.length + sent.length > partLength)) {
+      number -= 1;
+      await send();
+      number += 1;
+    }
+    if (dryRun && text.length + sent.length > dryRunLength) {
+      const detail = `A dry run sends all at once, and this has more than ${dryRunLength} characters.`;
+      throw new WeirError({ code: 'BUFFER_FULL', detail });
+    }
+    text += `${sent}\n`;
+    count += 1;
+  }
+  await send();
+  return total;
+}
+
+export function copyNodes(
+  http: Http,
+  places: { from: string; to: string },
+  { move = false, signal }: CallOptions & { move?: boolean } = {},
+): Promise<CopyResult> {
+  return http.json({ method: 'POST', path: '/v1/copy', body: { ...places, move }, signal });
+}
+
+function placeOf(path: string, base: string, to: string): string {
+  if (path === base) return to;
+  const prefix = base === '/' ? '/' : `${base}/`;
+  if (path.startsWith(prefix)) return `${to === '/' ? '' : to}/${path.slice(prefix.length)}`;
+  throw new WeirError({ code: 'BAD_REQUEST', detail: `${path} is not below ${base}, in whose place ${to} comes.` });
+}
+
+function add(total: ImportResult, counts: Partial<ImportResult>): void {
+  for (const name of ['lines', 'created', 'overwritten', 'skipped', 'same', 'ephemerals'] as const)
+    total[name] += counts[name] ?? 0;
+}
+
+function withFields(error: WeirError, fields: { readonly [name: string]: unknown }): WeirError {
+  const { code, detail, status, retryable, requestId, maybeDone } = error;
+  return new WeirError({
+    ...{ code, detail, status, retryable, requestId, maybeDone, cause: error },
+    fields: { ...error.fields, ...fields },
+  });
+}
+
+async function* piecesOf(source: NodeSource): AsyncGenerator<string | Uint8Array, void, undefined> {
+  if (typeof source === 'string') yield source;
+  else {
+    for await (const piece of source) {
+      if (typeof piece === 'string' || piece instanceof Uint8Array) yield piece;
+      else yield `${JSON.stringify(piece)}\n`;
+    }
+  }
+}
+
+/** The lines of a text that comes in pieces, without blank ones. */
+async function* linesOf(pieces: AsyncIterable<string | Uint8Array>): AsyncGenerator<string, void, undefined> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const piece of pieces) {
+    const lines = (rest + (typeof piece === 'string' ? piece : decoder.decode(piece, { stream: true }))).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line.trim() !== '') yield line;
+  }
+  if (rest.trim() !== '') yield rest;
+}
