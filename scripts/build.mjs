@@ -22,7 +22,8 @@ makeIfStale('client/dist', [...compiler, ...client], () => {
   // It must do with what browsers have.
   run(join(root, 'node_modules/.bin/tsc'), '-p', 'client/tsconfig.browser.json');
 });
-const sources = ['src', 'schemas', 'test', 'bench', 'testbed', 'client/test'];
+// The tests look at parts of the console that need no page.
+const sources = ['src', 'schemas', 'test', 'bench', 'testbed', 'client/test', 'console/src'];
 makeIfStale(outDir, [...compiler, ...client, ...sources, project], () => {
   compile(project, outDir);
   cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
@@ -40,7 +41,7 @@ function addConsole() {
   makeIfStale('console/dist', [...compiler, ...client, ...inputs.map((path) => `console/${path}`)], () =>
     run(process.execPath, join(root, 'scripts/build-console.mjs')),
   );
-  const [built, target] = [join(root, 'console/dist'), join(root, outDir, 'console')];
+  const [built, target] = [join(root, 'console/dist'), join(root, outDir, 'console-files')];
   if (stampIn(target) === stampIn(built)) return;
   rmSync(target, { recursive: true, force: true });
   cpSync(built, target, { recursive: true });

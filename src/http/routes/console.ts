@@ -7,7 +7,7 @@ import { type ContentEncoding, readConsoleFiles } from '../console/console-files
 import { memoized } from '../memoized.ts';
 
 /** Made by scripts/build.mjs, in the folder of the compiled program. */
-const builtFolder = new URL('../../../console/', import.meta.url);
+const builtFolder = new URL('../../../console-files/', import.meta.url);
 
 /** The smallest first: a browser that takes several likes them all. */
 const encodings: ContentEncoding[] = ['br', 'gzip', 'identity'];
