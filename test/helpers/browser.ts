@@ -30,8 +30,10 @@ export interface ConsolePage {
   seesNo(text: string | RegExp): Promise<void>;
   /** Clicks what has a role and a name, as soon as it is there. */
   click(role: string, name: string | RegExp): Promise<void>;
-  /** Types into the field with a label, in place of what it has. */
-  fill(label: string, text: string): Promise<void>;
+  /** Types into the field with a label, in place of what it has. @param role `spinbutton` for numbers */
+  fill(label: string, text: string, role?: 'textbox' | 'spinbutton' | 'searchbox'): Promise<void>;
+  /** The texts of the buttons of the page, without those of its frame. */
+  buttons(): Promise<string[]>;
   /** Presses keys, one after the other: `g`, `Enter`. */
   press(...keys: string[]): Promise<void>;
   text(): Promise<string>;
@@ -82,9 +84,13 @@ export async function openConsole(
       await found?.evaluate((element) => element.scrollIntoView({ block: 'center' }));
       await found?.click();
     },
-    fill: async (label, value) => {
-      const found = await page.waitForSelector(selector('textbox', label), { timeout: 15_000 });
-      await found?.click({ count: 3 });
+    buttons: () => page.$$eval('main button', (all) => all.map((button) => button.textContent.trim())),
+    fill: async (label, value, role = 'textbox') => {
+      const found = await page.waitForSelector(selector(role, label), { timeout: 15_000 });
+      await found?.focus();
+      await page.keyboard.down('Control');
+      await page.keyboard.press('a');
+      await page.keyboard.up('Control');
       await page.keyboard.press('Backspace');
       await found?.type(value);
     },
@@ -116,6 +122,11 @@ export async function checkPage(t: Test, { page }: ConsolePage, what: string): P
     await eventually(
       () => page.evaluate(`document.documentElement.dataset.theme === '${theme}'`),
       `the theme is ${theme}`,
+    );
+    // A colour that is changing is none of either theme.
+    await eventually(
+      () => page.evaluate('document.getAnimations().every((each) => !(each instanceof CSSTransition))'),
+      'all colours are there',
     );
     t.same(await findingsOf(page), [], `${what}: axe-core finds nothing in the ${theme} theme`);
   }

@@ -25,6 +25,15 @@ export const pages: readonly PageSpec[] = [
     words: 'health dashboard start',
     load: () => import('./overview.tsx'),
   },
+  {
+    id: 'topics',
+    title: 'Topics',
+    icon: 'topics',
+    group: 'Log',
+    key: 't',
+    words: 'records partitions produce settings',
+    load: () => import('./topics.tsx'),
+  },
 ];
 
 export function pageOf(id: string): PageSpec | undefined {

@@ -99,6 +99,8 @@ export function Table<Row>(props: TableProps<Row>) {
     step();
   };
 
+  // On narrow screens there are no others: a span of more columns would make room for them.
+  const spanned = columns.filter(({ isMinor }) => isMinor !== true).length;
   const cursorShown = Math.min(Math.max(cursor, first), Math.max(first, last - 1));
   return (
     <div
@@ -119,7 +121,7 @@ export function Table<Row>(props: TableProps<Row>) {
           </tr>
         </thead>
         <tbody>
-          <Spacer rows={first} columns={columns.length} />
+          <Spacer rows={first} columns={spanned} />
           {rows.slice(first, last).map((row, offset) => {
             const index = first + offset;
             const key = keyOf(row);
@@ -146,7 +148,7 @@ export function Table<Row>(props: TableProps<Row>) {
               </tr>
             );
           })}
-          <Spacer rows={rows.length - last} columns={columns.length} />
+          <Spacer rows={rows.length - last} columns={spanned} />
         </tbody>
       </table>
     </div>
