@@ -34,6 +34,15 @@ export const pages: readonly PageSpec[] = [
     words: 'records partitions produce settings',
     load: () => import('./topics.tsx'),
   },
+  {
+    id: 'groups',
+    title: 'Groups',
+    icon: 'groups',
+    group: 'Log',
+    key: 'c',
+    words: 'consumers members lag offsets',
+    load: () => import('./groups.tsx'),
+  },
 ];
 
 export function pageOf(id: string): PageSpec | undefined {
