@@ -43,6 +43,24 @@ export const pages: readonly PageSpec[] = [
     words: 'consumers members lag offsets',
     load: () => import('./groups.tsx'),
   },
+  {
+    id: 'brokers',
+    title: 'Brokers',
+    icon: 'brokers',
+    group: 'Cluster',
+    key: 'b',
+    words: 'leaders replicas reassign controller',
+    load: () => import('./brokers.tsx'),
+  },
+  {
+    id: 'learn',
+    title: 'Kafka on ZooKeeper',
+    icon: 'learn',
+    group: 'Tree',
+    key: 'l',
+    words: 'learn explain zookeeper kafka',
+    load: () => import('./learn.tsx'),
+  },
 ];
 
 export function pageOf(id: string): PageSpec | undefined {
