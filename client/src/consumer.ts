@@ -34,8 +34,11 @@ export interface RecordBatch {
   records: LogRecord[];
   /** The offset behind all of them. */
   nextOffset: number;
-  /** Commits everything of the partition up to the end of this batch. @throws WeirError STALE_MEMBER_EPOCH if it was taken away */
-  commit(): Promise<void>;
+  /**
+   * Commits everything of the partition up to the end of this batch, or before the offset `next` within it.
+   * @throws WeirError STALE_MEMBER_EPOCH if it was taken away
+   */
+  commit(next?: number): Promise<void>;
 }
 
 export interface ConsumerEvents {
@@ -250,7 +253,7 @@ export class Consumer implements AsyncDisposable {
     void this.#member.then((member) => member.give(records));
   }
 
-  #commit({ topic, partition, nextOffset }: RecordBatch): Promise<void> {
+  #commit({ topic, partition, nextOffset }: Pick<RecordBatch, 'topic' | 'partition' | 'nextOffset'>): Promise<void> {
     const result = this.#member.then((member) => member.commit(topic, partition, nextOffset));
     result.catch(() => {});
     this.#committing.add(result);
@@ -302,7 +305,8 @@ export class Consumer implements AsyncDisposable {
     const wanted = records.filter(({ offset }) => offset >= from);
     if (wanted.length < records.length) this.#give(records.length - wanted.length);
     if (wanted.length === 0 || this.#isClosing) return;
-    const batch: RecordBatch = { topic, partition, records: wanted, nextOffset, commit: () => this.#commit(batch) };
+    const commit = (next = nextOffset) => this.#commit({ topic, partition, nextOffset: next });
+    const batch: RecordBatch = { topic, partition, records: wanted, nextOffset, commit };
     this.#buffer.push({ batch, key, join: this.#joins });
     this.#wake();
   }

@@ -37,6 +37,8 @@ const retryForMsDefault = 3000;
 export class Cli {
   readonly io: CliProcess;
   readonly contexts: ContextFile;
+  /** Whether the command goes on until the user ends it: then that is a success. */
+  isFollowing = false;
   readonly #ending = new AbortController();
   #globals: GlobalOptions = { color: true };
   #out: Output | undefined;

@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { parse, stringify } from 'yaml';
 import { CliError, exitCodes } from './errors.ts';
 
 /** How to reach a cluster. */
@@ -49,6 +48,7 @@ export class ContextFile {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { contexts: {} };
       throw error;
     }
+    const { parse } = await import('yaml');
     try {
       return contextsOf(parse(text));
     } catch (error) {
@@ -68,6 +68,7 @@ export class ContextFile {
   async change(edit: (contexts: Contexts) => void): Promise<void> {
     const contexts = await this.read();
     edit(contexts);
+    const { stringify } = await import('yaml');
     await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
     const temporary = `${this.path}.${randomBytes(6).toString('hex')}`;
     try {

@@ -3,7 +3,7 @@ import type { Command, HelpConfiguration, Option } from 'commander';
 import { exitCodeMeanings } from './errors.ts';
 
 /** A command line that users can copy. */
-interface Example {
+export interface Example {
   line: string;
   /** What it is for. */
   says?: string;
@@ -14,6 +14,11 @@ interface Example {
 }
 
 const examples = new WeakMap<Command, readonly Example[]>();
+
+/** The examples of a command. */
+export function examplesOf(command: Command): readonly Example[] {
+  return examples.get(command) ?? [];
+}
 
 /** The help of a command in parts. */
 interface Manual {

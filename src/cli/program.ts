@@ -1,7 +1,7 @@
 // The command tree of `weir`, and how a command is run: its options, its errors, its end.
 import { Command, CommanderError, Option } from 'commander';
 import { clientVariables } from '../config/client-variables.ts';
-import { packageVersion } from '../config/config.ts';
+import { packageVersion } from '../config/package.ts';
 import { Cli, type CliProcess, type GlobalOptions } from './cli.ts';
 import { addAllCommands } from './commands/index.ts';
 import { CliError, Ended, exitCodeOf, exitCodes } from './errors.ts';
@@ -70,7 +70,7 @@ async function report(cli: Cli, error: unknown): Promise<number> {
     // Commander has printed it.
     return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   }
-  if (error instanceof Ended) return error.by === 'pipe' ? exitCodes.ok : exitCodes.interrupted;
+  if (error instanceof Ended) return error.by === 'pipe' || cli.isFollowing ? exitCodes.ok : exitCodes.interrupted;
   if (error instanceof CliError) {
     if (error.message !== '') cli.out.error(error.message);
     return error.exitCode;

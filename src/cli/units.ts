@@ -13,6 +13,11 @@ export function sizeText(bytes: number): string {
   return `${at === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${sizes[at]}`;
 }
 
+/** A number with separators of thousands. */
+export function countText(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
 const spans: readonly (readonly [unit: string, ms: number])[] = [
   ['d', 86_400_000],
   ['h', 3_600_000],
@@ -27,4 +32,9 @@ export function spanText(ms: number): string {
   if (!first) return `${Math.max(0, Math.round(ms))}ms`;
   const rest = second ? Math.floor((ms % first[1]) / second[1]) : 0;
   return `${Math.floor(ms / first[1])}${first[0]}${second && rest > 0 ? ` ${rest}${second[0]}` : ''}`;
+}
+
+/** A moment in UTC, such as `2026-11-30 12:00:00`. */
+export function timeText(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
 }

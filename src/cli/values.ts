@@ -9,3 +9,24 @@ export function durationMs(text: string): number {
   if (digits === undefined) throw new InvalidArgumentError('It must be a duration such as 500ms, 10s, 5m or 1h.');
   return Number(digits) * (unitsMs[unit] ?? 1);
 }
+
+/** A whole number from `min` on. */
+export function integerFrom(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value) || value < min) {
+      throw new InvalidArgumentError(`It must be a whole number, ${min} or more.`);
+    }
+    return value;
+  };
+}
+
+/** The values of an option that may be given several times. */
+export function collected(text: string, before: string[]): string[] {
+  return [...before, text];
+}
+
+/** As `collected`, of whole numbers. */
+export function collectedIntegers(text: string, before: number[] = []): number[] {
+  return [...before, integerFrom(0)(text)];
+}

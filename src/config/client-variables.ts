@@ -7,5 +7,15 @@ export const clientVariables = {
   WEIR_TOKEN: 'The token of access control, or @FILE',
   WEIR_CACERT: 'PEM file with the certificate authorities of the server',
   WEIR_CONTEXT: 'The context to use in place of the current one',
+  WEIR_SESSION: 'The handle of the session that owns ephemeral nodes',
   WEIR_FENCE_TOKEN: 'The fencing token of the lock that `weir` holds; set for the command that it runs',
 } as const;
+
+/** Set for the command that `weir consume --exec` runs: where the record is from. */
+export const recordVariables = [
+  'WEIR_RECORD_TOPIC',
+  'WEIR_RECORD_PARTITION',
+  'WEIR_RECORD_OFFSET',
+  'WEIR_RECORD_KEY',
+  'WEIR_RECORD_TIMESTAMP',
+] as const;

@@ -2,19 +2,19 @@
  * Reads the configuration from environment variables and flags, and checks all of it before anything starts. No other file
  * reads either of them.
  */
-import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, dirname, join, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { delimiter, join, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import { distance } from 'fastest-levenshtein';
-import { clientVariables } from './client-variables.ts';
+import { clientVariables, recordVariables } from './client-variables.ts';
 import type { Option } from './option.ts';
 import { brokerIdMax, type Config, options } from './options.ts';
+import { packageVersion, projectRoot } from './package.ts';
 import { describeRedisUrl, parseRedisUrl } from './redis-url.ts';
 import { readSecretFile, securityWarnings } from './secret-files.ts';
 
 export type { Config } from './options.ts';
+export { packageVersion, projectRoot } from './package.ts';
 
 /** What the command line requests: to run the server, or only to print `text`. */
 type Invocation =
@@ -161,18 +161,6 @@ export function installFolder(env: Record<string, string | undefined> = process.
   return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'weirkeeper');
 }
 
-/** The folder of package.json. It is searched, as source and compiled files are at different depths below it. */
-export function projectRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  return folder;
-}
-
-/** The version in package.json, such as `1.2.3`. */
-export function packageVersion(): string {
-  return String(JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')).version);
-}
-
 function parseFlags(argv: string[]): { values: Map<string, string>; problems: string[] } {
   const values = new Map<string, string>();
   const problems: string[] = [];
@@ -218,6 +206,7 @@ function unknownVariables(env: Record<string, string | undefined>): string[] {
     ...entries.map(([, { variable }]) => variable),
     ...secrets.map(([, option]) => fileVariableOf(option)),
     ...Object.keys(clientVariables),
+    ...recordVariables,
   ];
   return Object.keys(env)
     .filter((name) => name.startsWith('WEIR_') && !known.includes(name))

@@ -50,7 +50,7 @@ export class TestCli {
 
   /** Runs a line of a shell, in which `weir` is a command. */
   async shell(line: string, { input, env }: RunOptions = {}): Promise<CliResult> {
-    const { child, exited } = this.#spawn('sh', ['-c', line], env);
+    const { child, exited } = this.startShell(line, env);
     child.stdin.end(input ?? '');
     return exited;
   }
@@ -58,6 +58,11 @@ export class TestCli {
   /** Starts `weir`; its stdin is open. It is killed with the test. */
   start(args: readonly string[], env?: Record<string, string>): StartedCli {
     return this.#spawn(process.execPath, [main, ...args], env);
+  }
+
+  /** Starts a line of a shell; its stdin is open. It is killed with the test. */
+  startShell(line: string, env?: Record<string, string>): StartedCli {
+    return this.#spawn('sh', ['-c', line], env);
   }
 
   #spawn(program: string, args: readonly string[], env: Record<string, string> = {}): StartedCli {

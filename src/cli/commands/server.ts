@@ -1,6 +1,6 @@
 // Commands about the server as a whole: serve, status, health, version.
 import type { Command } from 'commander';
-import { packageVersion } from '../../config/config.ts';
+import { packageVersion } from '../../config/package.ts';
 import type { Brokers, Cluster } from '../api.ts';
 import type { Cli } from '../cli.ts';
 import { CliError, exitCodes, usageError } from '../errors.ts';
