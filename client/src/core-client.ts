@@ -64,7 +64,7 @@ export class CoreClient implements AsyncDisposable {
   }
 
   /** Any request of the API, for what has no method of its own; repeated as those of the methods are. */
-  get http(): Pick<Http, 'json' | 'send' | 'events'> {
+  get http(): Pick<Http, 'json' | 'send' | 'stream'> {
     return this.#http;
   }
 

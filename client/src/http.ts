@@ -2,7 +2,6 @@
 import { Brokers } from './brokers.ts';
 import { closedError, errorOfProblem, WeirError } from './errors.ts';
 import { backoffMs, type Settings } from './options.ts';
-import type { ServerSentEvent } from './sse.ts';
 import { linkedController, now, sleep, uniqueId } from './time.ts';
 import type { Problem } from './wire.ts';
 
@@ -108,18 +107,6 @@ export class Http {
     } catch (error) {
       if (!(error instanceof WeirError) || error.status >= 500) this.#brokers.failed(url);
       throw error;
-    }
-  }
-
-  /** The server-sent events of a response, until its connection ends. @throws WeirError UNREACHABLE if it breaks */
-  async *events(path: string, signal: AbortSignal): AsyncGenerator<ServerSentEvent, void, undefined> {
-    const { url } = this.#brokers;
-    const { serverSentEvents } = await import('./sse.ts');
-    try {
-      yield* serverSentEvents(await this.stream(path, { accept: 'text/event-stream' }, signal));
-    } catch (error) {
-      signal.throwIfAborted();
-      throw error instanceof WeirError ? error : unreachable(url, error, false);
     }
   }
 

@@ -8,6 +8,7 @@ import type { childrenResponse, nodeResponse } from '../../schemas/nodes.ts';
 import type { fetchResponse, offsetsResponse } from '../../schemas/records.ts';
 import type { sessionsResponse } from '../../schemas/sessions.ts';
 import type { electionResponse, topicResponse, topicsResponse } from '../../schemas/topics.ts';
+import type { copyResponse, importResponse } from '../../schemas/transfer.ts';
 
 export type Cluster = z.output<typeof clusterResponse>;
 export type Brokers = z.output<typeof brokersResponse>;
@@ -25,3 +26,5 @@ export type OffsetsReset = z.output<typeof resetResponse>;
 export type CommittedOffsetsNow = z.output<typeof commitResponse>;
 export type Sessions = z.output<typeof sessionsResponse>;
 export type Election = z.output<typeof electionResponse>;
+export type CopyResult = z.output<typeof copyResponse>;
+export type ImportResult = z.output<typeof importResponse>;

@@ -80,6 +80,11 @@ async function report(cli: Cli, error: unknown): Promise<number> {
     cli.out.error(error.detail);
     return exitCodeOf(error);
   }
+  if (error instanceof TypeError && /^(fetch failed|terminated)$/.test(error.message)) {
+    const reason = error.cause instanceof Error ? error.cause.message : error.message;
+    cli.out.error(`The server does not respond any more: ${reason}.`);
+    return exitCodes.unreachable;
+  }
   cli.out.error(error instanceof Error ? error.message : String(error));
   return exitCodes.refused;
 }

@@ -13,7 +13,7 @@ t.test('on a terminal', { skip: hasScript ? false : 'skipped: script of util-lin
   const server = await startTestServer(t);
   const cli = new TestCli(t, server.url);
   const onTerminal = (line: string, env: Record<string, string> = {}) =>
-    cli.startShell(`exec script -qec '${line}' /dev/null`, { TERM: 'xterm', ...env });
+    cli.startShell(`exec script -qec 'exec ${line}' /dev/null`, { TERM: 'xterm', ...env });
   const run = async (line: string, env?: Record<string, string>) => {
     const { child, exited } = onTerminal(line, env);
     const result = await exited;

@@ -12,6 +12,7 @@ import { printable, type Table } from '../table.ts';
 import { sizeText, timeText } from '../units.ts';
 import { integerFrom } from '../values.ts';
 import { addNodeEdits } from './node-edit.ts';
+import { addNodeTransfers } from './node-transfer.ts';
 import { addNodeTree } from './node-tree.ts';
 import { addNodeWrites } from './node-write.ts';
 
@@ -73,6 +74,7 @@ export function addNodeCommands(program: Command, cli: Cli): void {
 
   addNodeWrites(group, cli);
   addNodeEdits(group, cli);
+  addNodeTransfers(group, cli);
 }
 
 async function list(

@@ -29,7 +29,7 @@ export function addTopCommand(program: Command, cli: Cli): void {
       const samples: StatsSample[] = [];
       let left = count;
       let isNow = false;
-      for await (const { data } of (await cli.weir()).http.events('/v1/stats/stream', cli.signal)) {
+      for await (const { data } of (await cli.weir()).serverSentEvents('/v1/stats/stream', cli)) {
         const sample = JSON.parse(data) as StatsSample;
         samples.push(sample);
         if (samples.length > historyLength) samples.shift();
