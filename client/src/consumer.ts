@@ -244,7 +244,7 @@ export class Consumer implements AsyncDisposable {
     const { batch, key, join } = work;
     this.#busy.delete(key);
     if (join === this.#joins) this.#give(batch.records.length);
-    if (isProcessed && this.#options.commit !== 'manual') void this.#commit(batch).catch(() => {});
+    if (isProcessed && this.#options.commit !== 'manual') void batch.commit().catch(() => {});
     this.#release();
     this.#wake();
   }
@@ -253,7 +253,7 @@ export class Consumer implements AsyncDisposable {
     void this.#member.then((member) => member.give(records));
   }
 
-  #commit({ topic, partition, nextOffset }: Pick<RecordBatch, 'topic' | 'partition' | 'nextOffset'>): Promise<void> {
+  #commit(topic: string, partition: number, nextOffset: number): Promise<void> {
     const result = this.#member.then((member) => member.commit(topic, partition, nextOffset));
     result.catch(() => {});
     this.#committing.add(result);
@@ -305,9 +305,8 @@ export class Consumer implements AsyncDisposable {
     const wanted = records.filter(({ offset }) => offset >= from);
     if (wanted.length < records.length) this.#give(records.length - wanted.length);
     if (wanted.length === 0 || this.#isClosing) return;
-    const commit = (next = nextOffset) => this.#commit({ topic, partition, nextOffset: next });
-    const batch: RecordBatch = { topic, partition, records: wanted, nextOffset, commit };
-    this.#buffer.push({ batch, key, join: this.#joins });
+    const commit = (next = nextOffset) => this.#commit(topic, partition, next);
+    this.#buffer.push({ batch: { topic, partition, records: wanted, nextOffset, commit }, key, join: this.#joins });
     this.#wake();
   }
 

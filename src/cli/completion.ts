@@ -1,5 +1,6 @@
 // Completion scripts for shells, made of the command tree. Names of topics, groups and nodes are asked of the server.
 import type { Command, Option } from 'commander';
+import { formats } from './output.ts';
 
 /** A command as completion sees it. */
 interface Entry {
@@ -116,7 +117,11 @@ _weir() {
     esac
   done
   _weir_at "$at"
-  if [[ $word == -* ]]; then
+  if [[ $previous == -o || $previous == --output ]]; then
+    COMPREPLY=($(compgen -W '${formats.join(' ')}' -- "$word"))
+  elif [[ " ${valued.join(' ')} " == *" $previous "* ]]; then
+    COMPREPLY=($(compgen -f -- "$word"))
+  elif [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$word"))
   elif [[ -n $subcommands ]]; then
     COMPREPLY=($(compgen -W "$subcommands" -- "$word"))
@@ -173,7 +178,11 @@ _weir() {
     if [[ $each != -* ]] && _weir_is_command "$at" "$each"; then at=\${at:+$at }$each; fi
   done
   _weir_at "$at"
-  if [[ $word == -* ]]; then
+  if [[ $previous == -o || $previous == --output ]]; then
+    compadd -- ${formats.join(' ')}
+  elif [[ " ${valued.join(' ')} " == *" $previous "* ]]; then
+    _files
+  elif [[ $word == -* ]]; then
     compadd -- \${(z)options}
   elif [[ -n $subcommands ]]; then
     compadd -- \${(z)subcommands}

@@ -2,9 +2,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Consumer, RecordBatch } from '@weirkeeper/client';
+import type { Group } from './api.ts';
 import type { Cli } from './cli.ts';
 import { CliError, usageError } from './errors.ts';
 import { keyBytes, type PlacedRecord, valueBytes } from './record-text.ts';
+import { resourcePath } from './requests.ts';
 
 interface MemberOptions {
   group: string;
@@ -58,7 +60,7 @@ export async function consumeAsMember(
     commit === 'auto',
     exec === undefined ? print : (record) => runFor(cli, exec, record),
   );
-  await run.until(options.count ?? Number.POSITIVE_INFINITY, options.exit ?? false);
+  await run.until(options.count ?? Number.POSITIVE_INFINITY, options.exit ? group : undefined);
 }
 
 /** One run of a member. */
@@ -67,6 +69,8 @@ class MemberRun {
   readonly #consumer: Consumer;
   readonly #isCommitting: boolean;
   readonly #handle: Handle;
+  /** By partition: behind what was handled. */
+  readonly #positions = new Map<string, number>();
   #isBusy = false;
 
   constructor(cli: Cli, consumer: Consumer, isCommitting: boolean, handle: Handle) {
@@ -76,14 +80,15 @@ class MemberRun {
     this.#handle = handle;
   }
 
-  async until(count: number, untilEnd: boolean): Promise<void> {
+  /** @param untilEnd the group, if the run ends once that has read everything */
+  async until(count: number, untilEnd: string | undefined): Promise<void> {
     const { signal } = this.#cli;
     // A member that waits for records is woken by its end; one that handles some finishes them first.
     const end = () => {
       if (!this.#isBusy) void this.#consumer.close();
     };
     signal.addEventListener('abort', end, { once: true });
-    const watcher = untilEnd ? this.#endWithTheTopic() : undefined;
+    const watcher = untilEnd === undefined ? undefined : this.#endWithTheTopic(untilEnd);
     let left = count;
     try {
       for await (const batch of this.#consumer) {
@@ -111,21 +116,33 @@ class MemberRun {
       }
     } finally {
       const last = batch.records[done - 1];
-      if (this.#isCommitting && last) {
-        await batch.commit(done === batch.records.length ? batch.nextOffset : last.offset + 1);
+      if (last) {
+        const next = done === batch.records.length ? batch.nextOffset : last.offset + 1;
+        this.#positions.set(`${batch.topic}:${batch.partition}`, next);
+        if (this.#isCommitting) await batch.commit(next);
       }
     }
     return done;
   }
 
-  /** Closes the consumer once the group has no lag, and nothing is being handled. */
-  #endWithTheTopic(): { stop(): void } {
+  /** Whether the group has committed everything, or this member has handled it. */
+  async #hasReadAll(group: string): Promise<boolean> {
+    const { state, partitions } = await this.#cli.json<Group>({ path: resourcePath('groups', group) });
+    if (state !== 'stable') return false;
+    return partitions.every(({ topic, partition, lag, endOffset }) => {
+      const position = this.#positions.get(`${topic}:${partition}`) ?? 0;
+      return lag === 0 || (endOffset !== null && position >= endOffset);
+    });
+  }
+
+  /** Closes the consumer once everything was read, and nothing is being handled. */
+  #endWithTheTopic(group: string): { stop(): void } {
     let isOver = false;
     const look = async () => {
       while (!isOver) {
         await this.#cli.sleep(lagCheckMs);
         if (this.#isBusy || isOver) continue;
-        if ((await this.#consumer.lag()) === 0) {
+        if (await this.#hasReadAll(group)) {
           await this.#consumer.close();
           return;
         }

@@ -47,7 +47,7 @@ export function addCommand(parent: Command, usage: string, manual: Manual): Comm
 
 /** Adds a group of commands, such as `node`. */
 export function addGroup(parent: Command, name: string, summary: string): Command {
-  return parent.command(name).summary(summary).description(`${summary}.`);
+  return parent.command(name).summary(summary).description(`${summary}.`).helpCommand(false);
 }
 
 function exampleText({ line, says, follows }: Example): string {

@@ -27,6 +27,7 @@ export function buildProgram(cli: Cli): Command {
     .exitOverride()
     .showSuggestionAfterError()
     .helpCommand(false)
+    .helpOption('-h, --help', 'show this help')
     .option('-u, --url <url>', 'the server, or several with commas between them')
     .option('--token <token>', 'the token of access control, or @FILE')
     .option('--context <name>', 'the context to use (weir context ls)')

@@ -93,6 +93,12 @@ t.test('one server', async (t) => {
     t.same(linesOf(output.stdout).sort(), ['a', 'b', 'c', 'd', 'e']);
     child.kill('SIGINT');
     t.equal((await exited).code, 0);
+    const head = cli.startShell('{ weir consume followed --from earliest; echo "code $?" >&2; } | head -n 1');
+    await eventually(async () => {
+      await http(`${server.url}/v1/topics/followed/records`, 'POST', { records: [{ value: 'more' }] });
+      return head.output.stderr !== '';
+    }, 'it ends, as nobody reads it any more');
+    t.equal((await head.exited).stderr, 'code 0\n');
   });
 
   t.test('a member commits what it has printed, and leaves: at a count, at the end, and on SIGINT', async (t) => {
@@ -153,7 +159,8 @@ t.test('one server', async (t) => {
   t.test('--commit none looks without moving the group', async (t) => {
     await topic('looked');
     await cli.run(['produce', 'looked', 'a']);
-    await cli.run(['consume', '-g', 'looker', 'looked', '--from', 'earliest', '-c', '1', '--commit', 'none']);
+    const looked = await cli.run(['consume', '-g', 'looker', 'looked', '--from', 'earliest', '-e', '--commit', 'none']);
+    t.same([looked.code, looked.stdout], [0, 'a\n']);
     t.equal((await cli.run(['consume', '-g', 'looker', 'looked', '--from', 'earliest', '-c', '1'])).stdout, 'a\n');
   });
 

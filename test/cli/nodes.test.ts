@@ -71,6 +71,28 @@ t.test('one server', async (t) => {
     t.equal(stdout, '- /d1/gone\n+ /d2/new\n~ /d1/other  1 → 2\n');
   });
 
+  t.test('a subtree is copied, moved, exported, and imported elsewhere', async (t) => {
+    await Promise.all([put('/x1/a', '1'), put('/x1/b/c', 'text')]);
+    const copied = await cli.run(['node', 'cp', '/x1', '/x2']);
+    t.same([copied.code, copied.stdout], [0, 'Copied 4 nodes to /x2\n']);
+    t.equal((await cli.run(['node', 'cp', '/x1', '/x2'])).code, 4, 'it exists');
+    t.equal((await cli.run(['node', 'mv', '/x2', '/x3'])).code, 0);
+    t.equal((await cli.run(['node', 'diff', '/x1', '/x3'])).code, 0, 'the same');
+    const exported = await cli.run(['node', 'export', '/x1', '-f', 'x.ndjson']);
+    t.same([exported.code, exported.stderr], [0, 'Exported 4 nodes.\n']);
+    t.equal(statSync(join(cli.folder, 'x.ndjson')).mode & 0o077, 0);
+    const dry = await cli.run(['node', 'import', 'x.ndjson', '--to', '/x4', '--dry-run']);
+    t.same([dry.code, dry.stdout], [7, '4 would be created\n']);
+    const imported = await cli.shell('weir node export /x1 | weir node import - --to /x4');
+    t.same([imported.code, imported.stdout], [0, '4 created\n']);
+    t.equal((await cli.run(['node', 'diff', '/x1', '/x4'])).code, 0);
+    await put('/x1/a', 'other');
+    t.equal((await cli.run(['node', 'import', 'x.ndjson'])).code, 4, 'a node has other data');
+    const skipped = await cli.run(['node', 'import', 'x.ndjson', '--on-conflict', 'skip']);
+    t.equal(skipped.stdout, '1 skipped, 3 the same already\n');
+    t.equal((await cli.run(['node', 'import', '-'], { input: 'no export' })).code, 2);
+  });
+
   t.test('edit writes what the editor left, and keeps the text if somebody was faster', async (t) => {
     await put('/edited', 'before');
     const edited = await cli.run(['node', 'edit', '/edited'], { env: { EDITOR: 'sed -i s/before/after/' } });

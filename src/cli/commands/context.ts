@@ -1,4 +1,5 @@
 // Contexts: names for servers, with their tokens.
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { checkContextName, unknownContext } from '../contexts.ts';
@@ -24,7 +25,12 @@ export function addContextCommands(program: Command, cli: Cli): void {
       checkContextName(name);
       const { url = cli.io.env.WEIR_URL || 'http://localhost:7070', token } = cli.globals;
       await cli.contexts.change((all) => {
-        all.contexts[name] = { url, ...(token !== undefined && { token }), ...(cacert !== undefined && { cacert }) };
+        all.contexts[name] = {
+          url,
+          // Files are found from any folder.
+          ...(token !== undefined && { token: token.startsWith('@') ? `@${resolve(token.slice(1))}` : token }),
+          ...(cacert !== undefined && { cacert: resolve(cacert) }),
+        };
         all.current ??= name;
       });
     });

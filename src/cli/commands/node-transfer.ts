@@ -13,14 +13,9 @@ import { nodePath, nodeRequest, queryText } from '../requests.ts';
 import { printable } from '../table.ts';
 import { countText, sizeText } from '../units.ts';
 
-/** Bytes of lines in one request of an import. */
-const importBytes = 1024 * 1024;
-/** How long the server may work at one request of an import, ms. */
-const importWaitMs = 120_000;
-
 interface ImportOptions {
   to?: string;
-  onConflict: string;
+  onConflict: 'fail' | 'skip' | 'overwrite';
 }
 
 export function addNodeTransfers(group: Command, cli: Cli): void {
@@ -77,123 +72,72 @@ export function addNodeTransfers(group: Command, cli: Cli): void {
 }
 
 async function exportTo(cli: Cli, path: string, file: string | undefined): Promise<void> {
-  const weir = await cli.weir();
-  const request = nodeRequest(path, { view: 'export' });
-  await cli.tellCurl(request);
-  const response = await weir.http.stream(request, {}, cli.signal);
-  const lines = new ExportLines(cli);
+  await cli.tellCurl(nodeRequest(path, { view: 'export' }));
   const partial = file === undefined ? undefined : `${file}.partial`;
   try {
-    if (partial === undefined) for await (const chunk of lines.of(response)) await cli.out.write(chunk);
-    else await pipeline(lines.of(response), createWriteStream(partial, { mode: 0o600 }));
-    if (!lines.isComplete) throw new CliError('The export ended before its last line, so it is not complete.');
+    if (partial === undefined) for await (const line of exportedLines(cli, path)) await cli.out.write(line);
+    else await pipeline(exportedLines(cli, path), createWriteStream(partial, { mode: 0o600 }));
     if (partial !== undefined && file !== undefined) await rename(partial, file);
   } finally {
-    lines.end();
     if (partial !== undefined) await rm(partial, { force: true });
   }
 }
 
-/** The bytes of an export as they come; knows whether the last line was that of the end. */
-class ExportLines {
-  readonly #cli: Cli;
-  readonly #progress: Progress;
-  #bytes = 0;
-  /** The last bytes: the line of the end is short. */
-  #tail = '';
-
-  constructor(cli: Cli) {
-    this.#cli = cli;
-    this.#progress = new Progress(cli, sizeText);
-  }
-
-  get isComplete(): boolean {
-    return /(^|\n)\{"end":true,[^\n]*\}\n$/.test(this.#tail);
-  }
-
-  async *of(response: Response): AsyncGenerator<Uint8Array, void, undefined> {
-    const decoder = new TextDecoder();
-    for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-      this.#bytes += chunk.length;
-      this.#tail = (this.#tail + decoder.decode(chunk, { stream: true })).slice(-1000);
-      this.#progress.show(this.#bytes);
-      yield chunk;
+/** The lines of an export; tells in the end what was left out. @throws WeirError if it breaks off */
+async function* exportedLines(cli: Cli, path: string): AsyncGenerator<string, void, undefined> {
+  const progress = new Progress(cli, (count) => `${countText(count)} nodes`);
+  try {
+    const nodes = (await cli.weir()).tree.export(path, { signal: cli.signal });
+    for (let count = 1; ; count += 1) {
+      const next = await nodes.next();
+      yield `${JSON.stringify(next.value)}\n`;
+      progress.show(count);
+      if (!next.done) continue;
+      const { nodes: exported, ephemerals, unreadable } = next.value;
+      const left = [
+        ephemerals > 0 ? `${ephemerals} ephemeral` : '',
+        unreadable > 0 ? `subtrees that you may not read: ${unreadable}` : '',
+      ].filter((text) => text !== '');
+      progress.end();
+      cli.out.note(
+        `Exported ${countText(exported)} nodes${left.length === 0 ? '' : `; left out: ${left.join(', ')}`}.`,
+      );
+      return;
     }
-  }
-
-  /** Tells what was left out. */
-  end(): void {
-    this.#progress.end();
-    const last = this.#tail.trimEnd().split('\n').at(-1);
-    if (!this.isComplete || last === undefined) return;
-    const { nodes, ephemerals, unreadable } = JSON.parse(last) as {
-      nodes: number;
-      ephemerals: number;
-      unreadable: number;
-    };
-    const left = [
-      ephemerals > 0 ? `${ephemerals} ephemeral` : '',
-      unreadable > 0 ? `${unreadable} that you may not read` : '',
-    ].filter((text) => text !== '');
-    this.#cli.out.note(
-      `Exported ${countText(nodes)} nodes${left.length === 0 ? '' : `; left out: ${left.join(', ')}`}.`,
-    );
+  } finally {
+    progress.end();
   }
 }
 
 async function importFrom(cli: Cli, file: string, { to, onConflict }: ImportOptions): Promise<void> {
-  const target = to === undefined ? undefined : nodePath(to);
   const progress = new Progress(cli, sizeText);
-  const query = queryText({ onConflict, dryRun: cli.globals.dryRun || undefined });
-  const total: ImportResult = {
-    lines: 0,
-    created: 0,
-    overwritten: 0,
-    skipped: 0,
-    same: 0,
-    ephemerals: 0,
-    complete: false,
-    dryRun: cli.globals.dryRun ?? false,
-  };
-  const send = async (lines: readonly string[]) => {
-    const result = await cli.json<ImportResult>({
-      method: 'POST',
-      path: `/v1/import${query}`,
-      headers: { 'content-type': 'application/x-ndjson' },
-      body: lines.join('\n'),
-      waitMs: importWaitMs,
-    });
-    for (const name of ['lines', 'created', 'overwritten', 'skipped', 'same', 'ephemerals'] as const)
-      total[name] += result[name];
-  };
-  let waiting: string[] = [];
-  let bytes = 0;
-  let first: string | undefined;
-  let number = 0;
+  await cli.tellCurl(`/v1/import${queryText({ onConflict, path: to, dryRun: cli.globals.dryRun })}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-ndjson' },
+    body: '@-',
+  });
   try {
-    for await (const line of linesOf(cli, file, (read, of) => progress.show(read, of))) {
-      number += 1;
-      if (line === '') continue;
-      const node = nodeOf(line, number);
-      if (node.end === true) {
-        total.complete = true;
-        continue;
-      }
-      first ??= node.path;
-      const moved =
-        target === undefined ? line : JSON.stringify({ ...node, path: movedPath(node.path, first, target) });
-      waiting.push(moved);
-      bytes += moved.length;
-      if (bytes < importBytes) continue;
-      await send(waiting);
-      [waiting, bytes] = [[], 0];
-    }
-    cli.signal.throwIfAborted();
-    if (waiting.length > 0) await send(waiting);
+    const total = await (await cli.weir()).tree.import(
+      withEnds(linesOf(cli, file, (read, of) => progress.show(read, of))),
+      {
+        onConflict,
+        dryRun: cli.globals.dryRun ?? false,
+        signal: cli.signal,
+        ...(to !== undefined && { path: nodePath(to) }),
+      },
+    );
+    progress.end();
+    await finish(cli, total);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw usageError(`${file} has a line that is not JSON: ${error.message}`);
+    throw error;
   } finally {
     progress.end();
   }
-  await finish(cli, total);
+}
+
+async function* withEnds(lines: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
+  for await (const line of lines) yield `${line}\n`;
 }
 
 async function finish(cli: Cli, total: ImportResult): Promise<void> {
@@ -209,26 +153,4 @@ async function finish(cli: Cli, total: ImportResult): Promise<void> {
   const told = counts.filter(([count]) => count > 0).map(([count, what]) => `${countText(count)} ${what}`);
   await cli.out.show({ body: total, text: () => (told.length === 0 ? 'nothing to import' : told.join(', ')) });
   if (isDry && created + overwritten > 0) throw new CliError('', exitCodes.difference);
-}
-
-function nodeOf(line: string, number: number): { path: string; end?: true } {
-  let node: unknown;
-  try {
-    node = JSON.parse(line);
-  } catch {
-    throw usageError(`Line ${number} is not JSON; an export has one node on each line.`);
-  }
-  const { path, end } = (node ?? {}) as { path?: unknown; end?: unknown };
-  if (end !== true && typeof path !== 'string') throw usageError(`Line ${number} has no path of a node.`);
-  return node as { path: string; end?: true };
-}
-
-/** The path of a node below `first`, below `target`. */
-function movedPath(path: string, first: string, target: string): string {
-  const prefix = first === '/' ? '' : first;
-  if (path !== first && !path.startsWith(`${prefix}/`)) {
-    throw usageError(`${path} is not below ${first}, the path of the first line, so --to says nothing about it.`);
-  }
-  const rest = path === first ? '' : path.slice(prefix.length);
-  return target === '/' ? rest || '/' : target + rest;
 }

@@ -16,6 +16,9 @@ import { addNodeTransfers } from './node-transfer.ts';
 import { addNodeTree } from './node-tree.ts';
 import { addNodeWrites } from './node-write.ts';
 
+/** Nodes that are read at the same time. */
+const readersMax = 16;
+
 export function addNodeCommands(program: Command, cli: Cli): void {
   const group = addGroup(program, 'node', 'Read and change the tree');
 
@@ -212,8 +215,15 @@ async function subtree(cli: Cli, path: string): Promise<Map<string, string>> {
     const { data, encoding } = await cli.json<NodeView>({ path: nodeRequest(at, { view: 'node' }) });
     return encoding === 'base64' ? `base64:${data}` : data;
   };
-  const found = new Map([['', await dataOf(path)]]);
-  for await (const { path: below } of walk(cli, path)) found.set(below.slice(prefix.length), await dataOf(below));
+  const paths = [path];
+  for await (const { path: below } of walk(cli, path)) paths.push(below);
+  const found = new Map<string, string>();
+  const read = async () => {
+    for (let at = paths.pop(); at !== undefined; at = paths.pop()) {
+      found.set(at === path ? '' : at.slice(prefix.length), await dataOf(at));
+    }
+  };
+  await Promise.all(Array.from({ length: readersMax }, read));
   return found;
 }
 
