@@ -29,7 +29,7 @@ export interface ConsolePage {
   /** Waits until the visible text has it no more. */
   seesNo(text: string | RegExp): Promise<void>;
   /** Clicks what has a role and a name, as soon as it is there. */
-  click(role: string, name: string | RegExp): Promise<void>;
+  click(role: string, name: string): Promise<void>;
   /** Types into the field with a label, in place of what it has. @param role `spinbutton` for numbers */
   fill(label: string, text: string, role?: 'textbox' | 'spinbutton' | 'searchbox'): Promise<void>;
   /** The texts of the buttons of the page, without those of its frame. */
@@ -70,8 +70,12 @@ export async function openConsole(
   const text = () => page.evaluate('document.body.innerText') as Promise<string>;
   const has = (shown: string, wanted: string | RegExp) =>
     typeof wanted === 'string' ? shown.includes(wanted) : wanted.test(shown);
-  const selector = (role: string, name: string | RegExp) =>
-    `::-p-aria([name="${typeof name === 'string' ? name : ''}"][role="${role}"])`;
+  // A dialog lies above the rest, so it has what one can use.
+  const find = (role: string, name: string) =>
+    eventually(async () => {
+      const scope = (await page.$('dialog[open]')) === null ? '' : 'dialog[open] ';
+      return page.$(`${scope}::-p-aria([name="${name}"][role="${role}"])`);
+    }, `there is a ${role} ${name}`);
   return {
     page,
     text,
@@ -80,19 +84,19 @@ export async function openConsole(
     seesNo: async (unwanted) =>
       void (await eventually(async () => !has(await text(), unwanted), `the page shows no ${unwanted}`)),
     click: async (role, name) => {
-      const found = await page.waitForSelector(selector(role, name), { timeout: 15_000 });
-      await found?.evaluate((element) => element.scrollIntoView({ block: 'center' }));
-      await found?.click();
+      const found = await find(role, name);
+      await found.evaluate((element) => element.scrollIntoView({ block: 'center' }));
+      await found.click();
     },
     buttons: () => page.$$eval('main button', (all) => all.map((button) => button.textContent.trim())),
     fill: async (label, value, role = 'textbox') => {
-      const found = await page.waitForSelector(selector(role, label), { timeout: 15_000 });
-      await found?.focus();
+      const found = await find(role, label);
+      await found.focus();
       await page.keyboard.down('Control');
       await page.keyboard.press('a');
       await page.keyboard.up('Control');
       await page.keyboard.press('Backspace');
-      await found?.type(value);
+      await found.type(value);
     },
     press: async (...keys) => {
       for (const key of keys) await page.keyboard.press(key as 'Enter');

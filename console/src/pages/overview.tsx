@@ -2,6 +2,7 @@
 import type { StatsSample } from '@weirkeeper/client';
 import { useMemo } from 'preact/hooks';
 import { brokers, cluster } from '../live/cluster.ts';
+import { readStat } from '../live/nodes.ts';
 import { useResource } from '../live/resource.ts';
 import { api } from '../live/session.ts';
 import { statsProblem, useStats } from '../live/stats.ts';
@@ -92,7 +93,7 @@ function ClusterTiles() {
 }
 
 function FigureTiles({ newest }: { newest: StatsSample | undefined }) {
-  const nodes = useResource('nodes', () => api().tree.stat('/'), { everyMs: 10_000 });
+  const nodes = useResource('nodes', (signal) => readStat('/', signal), { everyMs: 10_000 });
   const lag = newest?.lag[0];
   return (
     <>

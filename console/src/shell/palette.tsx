@@ -1,5 +1,6 @@
 // The palette: finds pages, nodes by their path, topics and groups.
 import { useEffect, useId, useMemo, useRef, useState } from 'preact/hooks';
+import { readChildren, readStat } from '../live/nodes.ts';
 import { api } from '../live/session.ts';
 import { pages } from '../pages/pages.ts';
 import { go, linkTo, linkToNode } from '../router.ts';
@@ -174,11 +175,14 @@ async function completions(text: string, signal: AbortSignal): Promise<string[]>
   const slash = text.lastIndexOf('/');
   const [parent, prefix] = [text.slice(0, slash) || '/', text.slice(slash + 1)];
   // The page of names behind the prefix begins with those that have it; the name itself is asked for separately.
-  const [self, { names }] = await Promise.all([
-    prefix === '' ? parent !== '/' : api().tree.exists(text, { signal }),
-    api().tree.children(parent, { limit: foundMax, after: prefix === '' ? undefined : prefix, signal }),
+  const [self, { children }] = await Promise.all([
+    prefix === '' ? parent !== '/' : readStat(text, signal).then((stat) => stat !== undefined),
+    readChildren(parent, { limit: foundMax, after: prefix === '' ? undefined : prefix, signal }),
   ]);
   const base = parent === '/' ? '' : parent;
-  const below = names.filter((name) => name.startsWith(prefix)).map((name) => `${base}/${name}`);
+  const below = children
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => `${base}/${name}`);
   return [...(self ? [prefix === '' ? parent : text] : []), ...below];
 }
