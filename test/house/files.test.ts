@@ -102,6 +102,7 @@ t.test('the runner looks at every folder of tests, or a command of its own does'
     generated: ['check:clients'],
     schemathesis: ['check:schemathesis'],
     browser: ['test:browser'],
+    deploy: ['check:deploy'],
   };
   const others = Object.keys(commands).join('|');
   const globs = ['build/test/*.test.js', `build/test/!(${others})/**/*.test.js`];

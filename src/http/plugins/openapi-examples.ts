@@ -357,7 +357,9 @@ export const examples: Readonly<Record<string, Example>> = {
   },
   'health.live': ok,
   'health.ready': ok,
-  metrics: { response: '# HELP weir_nodes Nodes of the tree.\n# TYPE weir_nodes gauge\nweir_nodes 12\n' },
+  metrics: {
+    response: '# HELP weir_sessions Sessions in the cluster.\n# TYPE weir_sessions gauge\nweir_sessions 12\n',
+  },
 };
 
 /** Of parameters, by name: such values as the bodies have. */

@@ -33,7 +33,8 @@ async function installTls(app: FastifyInstance, { tls, metrics }: TlsPluginOptio
     () => tls.loadedAt / 1000,
     'min',
   );
-  metrics.gauge('tls_reload_errors_total', 'Changes of the TLS files that could not be used.', () => tls.errors, 'max');
+  const reloadErrorsHelp = 'Changes of the TLS files that could not be used; each worker counts its own.';
+  metrics.counters('tls_reload_errors_total', reloadErrorsHelp, [], () => [{ labels: {}, value: tls.errors }]);
 }
 
 export const tlsOfPort = fp(installTls, { name: 'tls', fastify: '5.x' });
