@@ -21,6 +21,8 @@ export function Dialog({
   useEffect(() => {
     const dialog = element.current;
     if (dialog && !dialog.open) dialog.showModal();
+    // The browser gives the focus to the first button, which closes the dialog.
+    dialog?.querySelector<HTMLElement>('[data-focused]')?.focus();
     return () => dialog?.close();
   }, []);
   return (

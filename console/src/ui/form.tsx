@@ -44,6 +44,7 @@ export function Field({
     required: isRequired,
     spellcheck: false,
     autocomplete: 'off',
+    'data-focused': isFocused || undefined,
     'aria-invalid': error !== undefined,
     'aria-describedby': about === '' ? undefined : about,
     onInput: (event: { currentTarget: { value: string } }) => onInput(event.currentTarget.value),
