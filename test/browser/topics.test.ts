@@ -1,5 +1,6 @@
 // The pages of topics: the list, and what can be done with one.
 import t from 'tap';
+import { writePolicy } from '../helpers/access.ts';
 import { checkPage, openConsole, startBrowser } from '../helpers/browser.ts';
 import { createTopic, produce } from '../helpers/groups.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
@@ -123,6 +124,51 @@ t.test('of 10,000 topics only those in view are in the document', async (t) => {
   t.ok((await rows()) < 100);
   await shown.press('Enter');
   await eventually(() => shown.page.evaluate(`location.hash.endsWith('topic-09999')`), 'Enter opens the topic');
+});
+
+t.test('the keys alone make a topic, append a record, look at it, and find the topic again', async (t) => {
+  const shown = await openConsole(t, browser, url);
+  await shown.sees('Live');
+  await shown.press('g', 't');
+  await shown.sees('clicks');
+  await shown.press('n');
+  await shown.page.waitForSelector('dialog[open]');
+  await shown.page.keyboard.type('by-keys');
+  await shown.press('Enter');
+  await shown.sees('No records yet');
+  await shown.sees('Append a record');
+  await shown.press('n');
+  await shown.page.waitForSelector('dialog textarea:focus');
+  await shown.press('Tab', 'Tab', 'Tab', 'Tab', 'Enter');
+  await shown.sees('The record is appended');
+  await shown.page.waitForSelector('tr[data-row="0"]');
+  await shown.page.focus('tr[data-row="0"]');
+  await shown.press('Enter');
+  await shown.sees('Offset 0');
+  await shown.press('Escape');
+  await shown.seesNo('Copy as curl');
+  await shown.press('g', 't');
+  await shown.sees('by-keys');
+  await shown.press('f');
+  await shown.page.keyboard.type('by-k');
+  await shown.seesNo('clicks');
+  await shown.press('Tab');
+});
+
+t.test('a user without the right is told which one is missing', async (t) => {
+  const rules = 'allow:\n  - who: reader\n    topics: { "*": [read] }\n';
+  const policy = await writePolicy(t, ['reader'], rules);
+  const guarded = await startTestServer(t, { accessFile: policy.file });
+  const token = policy.tokens.reader?.token ?? '';
+  const shown = await openConsole(t, browser, guarded.url, { hash: '#/topics', token });
+  await shown.sees('No topics yet');
+  await shown.press('n');
+  await shown.fill('Name', 'mine');
+  await shown.click('button', 'Create');
+  await shown.sees('You may not do this');
+  await shown.sees('FORBIDDEN');
+  await shown.sees('An operator can add the right');
+  t.equal((await shown.page.$$('dialog[open]')).length, 1, 'the form is still there');
 });
 
 t.test('a console that is read-only offers no changes', async (t) => {

@@ -33,7 +33,7 @@ const columns: readonly Column<PartitionLag>[] = [
   {
     id: 'partition',
     head: 'Part.',
-    width: '64px',
+    width: '56px',
     isNumber: true,
     sortBy: ({ partition }) => partition,
     cell: ({ partition }) => partition,
@@ -78,15 +78,15 @@ const columns: readonly Column<PartitionLag>[] = [
   {
     id: 'lag',
     head: 'Lag',
-    width: '100px',
+    width: '84px',
     isNumber: true,
     sortBy: ({ lag }) => lag ?? -1,
     cell: ({ lag }) => count(lag),
   },
   {
     id: 'age',
-    head: 'Waiting for',
-    width: '110px',
+    head: 'Waiting',
+    width: '84px',
     isNumber: true,
     sortBy: ({ lagMs }) => lagMs ?? -1,
     cell: ({ lagMs }) => (lagMs ? duration(lagMs) : nothing),

@@ -25,7 +25,14 @@ export function Timeline({ group }: { group: string }) {
     failed: setError,
   });
   return (
-    <Panel title="What happened">
+    <Panel
+      title="What happened"
+      actions={
+        <a class="button" href={linkTo('activity', [], { path: `/consumers/${group}` })}>
+          All changes
+        </a>
+      }
+    >
       {error !== undefined && <Problem error={error} />}
       {steps.length === 0 && error === undefined && (
         <p class="hint">Nothing that is still in the history. Members that join or stop appear here.</p>
@@ -35,9 +42,9 @@ export function Timeline({ group }: { group: string }) {
           <li key={zxid}>
             <span class="timeline-at">
               {at === undefined ? <span class="hint">earlier</span> : <Ago at={at} />}
-              <a class="hint" href={linkTo('activity', [], { zxid })} title={`Transaction ${zxid}`}>
+              <span class="hint" title="The number of the transaction">
                 {zxid}
-              </a>
+              </span>
             </span>
             <ul>
               {changes.map((change, index) => (

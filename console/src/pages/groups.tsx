@@ -1,7 +1,7 @@
 // Groups: the list with their lag, and the page of one.
 import type { Groups as GroupsPage } from '@weirkeeper/client';
 import '../styles/log.css';
-import { useMemo } from 'preact/hooks';
+import { useMemo, useRef } from 'preact/hooks';
 import { GroupPage } from '../groups/group-page.tsx';
 import { lagHistory, StateBadge } from '../groups/group-parts.tsx';
 import { useResource } from '../live/resource.ts';
@@ -9,6 +9,7 @@ import { api } from '../live/session.ts';
 import { useWatch } from '../live/watch.ts';
 import { go, linkTo, route, setQuery } from '../router.ts';
 import { compact, count, counted } from '../ui/format.ts';
+import { useKeys } from '../ui/keys.ts';
 import { Empty, PageHead, Panel, Problem } from '../ui/parts.tsx';
 import { Sparkline } from '../ui/sparkline.tsx';
 import { type Column, Table } from '../ui/table.tsx';
@@ -47,6 +48,8 @@ function GroupsList() {
   useWatch('/consumers', 'children', { transaction: list.reload, resync: () => {} });
   const filter = route.value.query.get('find') ?? '';
   const groups = list.data?.groups;
+  const find = useRef<HTMLInputElement>(null);
+  useKeys('Groups', [{ keys: 'f', does: 'find by name', run: () => find.current?.focus() }]);
   const shown = useMemo(() => {
     const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
     return (groups ?? []).filter(({ groupId }) => words.every((word) => groupId.toLowerCase().includes(word)));
@@ -69,6 +72,7 @@ function GroupsList() {
           title={counted(groups.length, 'group')}
           actions={
             <input
+              ref={find}
               class="input"
               type="search"
               aria-label="Find groups by name"

@@ -1,5 +1,5 @@
 // Topics: the list with what flows through each, and the page of one.
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo, useRef, useState } from 'preact/hooks';
 import '../styles/log.css';
 import { isReadOnly } from '../live/session.ts';
 import { go, linkTo, route, setQuery } from '../router.ts';
@@ -8,6 +8,7 @@ import { useSettingsWatch, useTopicDetails } from '../topics/topic-details.ts';
 import { largestLag, ratesOf, type TopicSummary, useTopics } from '../topics/topic-list.ts';
 import { TopicPage } from '../topics/topic-page.tsx';
 import { bytes, compact, count, counted } from '../ui/format.ts';
+import { useKeys } from '../ui/keys.ts';
 import { Badge, Bar, Button, Empty, PageHead, Panel, Problem } from '../ui/parts.tsx';
 import { Sparkline } from '../ui/sparkline.tsx';
 import { type Column, Table } from '../ui/table.tsx';
@@ -21,6 +22,11 @@ function TopicsList() {
   const list = useTopics();
   useSettingsWatch();
   const [isCreating, setCreating] = useState(false);
+  const find = useRef<HTMLInputElement>(null);
+  useKeys('Topics', [
+    { keys: 'f', does: 'find by name', run: () => find.current?.focus() },
+    ...(isReadOnly ? [] : [{ keys: 'n', does: 'new topic', run: () => setCreating(true) }]),
+  ]);
   const filter = route.value.query.get('find') ?? '';
   const topics = list.data?.topics;
   const shown = useMemo(() => {
@@ -50,6 +56,7 @@ function TopicsList() {
           title={counted(topics.length, 'topic')}
           actions={
             <input
+              ref={find}
               class="input"
               type="search"
               aria-label="Find topics by name"
@@ -140,12 +147,21 @@ const columns: readonly Column<TopicSummary>[] = [
     ),
   },
   {
+    id: 'groups',
+    head: 'Groups',
+    width: '80px',
+    isNumber: true,
+    isMinor: true,
+    sortBy: ({ groups = [] }) => groups.length,
+    cell: ({ groups = [] }) => groups.length,
+  },
+  {
     id: 'lag',
     head: 'Lag',
-    width: '112px',
+    width: '84px',
     isNumber: true,
     sortBy: largestLag,
-    cell: (topic) => <Readers topic={topic} />,
+    cell: (topic) => <Lag topic={topic} />,
   },
 ];
 
@@ -184,7 +200,8 @@ function Rate({ perSec, values, what }: { perSec: number; values: readonly numbe
   );
 }
 
-function Readers({ topic }: { topic: TopicSummary }) {
+/** Of the group that is most behind; the others are in the tooltip. */
+function Lag({ topic }: { topic: TopicSummary }) {
   const { groups = [] } = topic;
   if (groups.length === 0) return <span class="hint">none</span>;
   const lag = largestLag(topic);
@@ -195,7 +212,7 @@ function Readers({ topic }: { topic: TopicSummary }) {
         .slice(0, 10)
         .join('\n')}
     >
-      <b>{compact(lag)}</b> <span class="hint">{counted(groups.length, 'group')}</span>
+      {compact(lag)}
     </span>
   );
 }

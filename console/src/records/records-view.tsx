@@ -5,6 +5,7 @@ import { isReadOnly } from '../live/session.ts';
 import { route, setQuery } from '../router.ts';
 import { saveFile } from '../ui/clipboard.tsx';
 import { bytes, count, counted, dateAndTime, duration, timeOfDay } from '../ui/format.ts';
+import { useKeys } from '../ui/keys.ts';
 import { Button, Empty, Panel, Problem } from '../ui/parts.tsx';
 import { type Column, Table } from '../ui/table.tsx';
 import { ProduceDialog } from './produce-dialog.tsx';
@@ -27,6 +28,11 @@ export function RecordsView({ topic }: { topic: Topic }) {
   const tail = useTail(name, query, { isOn: isLive, isHeld: isAway, onGap: found.reload });
   const [open, setOpen] = useState<RecordRow | undefined>(undefined);
   const [isProducing, setProducing] = useState(false);
+  useKeys('Records', [
+    { keys: 't', does: 'to the newest, with those that wait', run: () => showNew() },
+    { keys: 'Escape', does: 'close the record', run: () => setOpen(undefined) },
+    ...(isReadOnly ? [] : [{ keys: 'n', does: 'append a record', run: () => setProducing(true) }]),
+  ]);
   const rows = useMemo(() => merged(tail.rows, found.rows), [tail.rows, found.rows]);
   const showNew = useCallback(() => {
     tail.show();
