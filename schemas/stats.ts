@@ -31,6 +31,7 @@ export const statsSample = z
     sockets: count.describe('Open WebSockets.'),
     watches: count,
     sessions: count.describe('Sessions in the cluster, as they were counted last.'),
+    nodes: count.describe('Nodes of the tree, as they were counted last.'),
     storeMemoryBytes: count.describe('Memory that Redis uses, as it was read last.'),
     eventLoopLagMs: count.describe('By how much the busiest process was late in this second, ms.'),
     lag: z

@@ -1144,6 +1144,8 @@ export type StatsSample = {
   watches: number;
   /** Sessions in the cluster, as they were counted last. */
   sessions: number;
+  /** Nodes of the tree, as they were counted last. */
+  nodes: number;
   /** Memory that Redis uses, as it was read last. */
   storeMemoryBytes: number;
   /** By how much the busiest process was late in this second, ms. */

@@ -23,6 +23,7 @@ export interface ProcessSample {
   eventLoopLagMs: number;
   /** Of the whole cluster, as this process has read it last. */
   sessions: number;
+  nodes: number;
   storeMemoryBytes: number;
   lag: StatsSample['lag'];
 }
@@ -45,6 +46,7 @@ export function mergeSamples(samples: readonly ProcessSample[]): StatsSample {
     sockets: sum(({ sockets }) => sockets),
     watches: sum(({ watches }) => watches),
     sessions: largest(({ sessions }) => sessions),
+    nodes: largest(({ nodes }) => nodes),
     storeMemoryBytes: largest(({ storeMemoryBytes }) => storeMemoryBytes),
     eventLoopLagMs: largest(({ eventLoopLagMs }) => eventLoopLagMs),
     lag: samples.reduce<StatsSample['lag']>((best, { lag }) => (lag.length > best.length ? lag : best), []),

@@ -63,11 +63,12 @@ export class StatsSampler {
       this.#grown('fetched_bytes_total'),
       this.#grown('socket_requests_total'),
     ]);
-    const [connections, sockets, watches, sessions, storeMemoryBytes] = await Promise.all([
+    const [connections, sockets, watches, sessions, nodes, storeMemoryBytes] = await Promise.all([
       metrics.sumOf('connections_open'),
       metrics.sumOf('sockets_open'),
       metrics.sumOf('watches'),
       metrics.sumOf('sessions'),
+      metrics.sumOf('nodes'),
       metrics.sumOf('store_memory_bytes', { kind: 'used' }),
     ]);
     const taken = requests.take();
@@ -85,6 +86,7 @@ export class StatsSampler {
       sockets,
       watches,
       sessions,
+      nodes,
       eventLoopLagMs,
       storeMemoryBytes,
       lag: this.#lag,

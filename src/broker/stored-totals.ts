@@ -7,7 +7,7 @@ import { PeriodicTask } from './periodic-task.ts';
 const everyMs = 5000;
 
 export function createStoredTotals(store: Store, metrics: Metrics, log: Logger): PeriodicTask {
-  const totals = { sessions: 0, count: 0, bytes: 0 };
+  const totals = { sessions: 0, nodes: 0, ephemerals: 0, count: 0, bytes: 0 };
   let memory: Record<string, number> = {};
   metrics.gauges(
     'store_memory_bytes',
@@ -17,6 +17,18 @@ export function createStoredTotals(store: Store, metrics: Metrics, log: Logger):
     'max',
   );
   metrics.gauge('sessions', 'Sessions in the cluster, as this broker read it last.', () => totals.sessions, 'max');
+  metrics.gauge(
+    'nodes',
+    'Nodes of the tree, those of the service included, as this broker read it last.',
+    () => totals.nodes,
+    'max',
+  );
+  metrics.gauge(
+    'ephemeral_nodes',
+    'Ephemeral nodes among those that weir_nodes counts.',
+    () => totals.ephemerals,
+    'max',
+  );
   metrics.gauge(
     'stored_responses',
     'Stored responses to requests on the tree with an Idempotency-Key, as this broker read it last.',
@@ -33,12 +45,13 @@ export function createStoredTotals(store: Store, metrics: Metrics, log: Logger):
     'stored totals',
     everyMs,
     async () => {
-      const [sessions, responses, { usedMemoryBytes, maxMemoryBytes }] = await Promise.all([
+      const [sessions, nodes, responses, { usedMemoryBytes, maxMemoryBytes }] = await Promise.all([
         store.sessions.count(),
+        store.nodeCounts(),
         store.storedResponses.stats(),
         store.stats(),
       ]);
-      Object.assign(totals, { sessions, ...responses });
+      Object.assign(totals, { sessions, ...nodes, ...responses });
       memory = { used: usedMemoryBytes, max: maxMemoryBytes };
     },
     log,

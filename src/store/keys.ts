@@ -12,7 +12,7 @@ export function coordinationKeys(prefix: string) {
      * Hash: `zxid` of the newest transaction; `layout`, the version of the stored form; `run`, the run id of the Redis when it was last
      * opened; `cluster_id`; `reaped_at` and `forgiven_at`, ms (lua/sessions/reap.lua); `written_at`, when the tree was written last, ms; of both event streams the sums
      * and the floor, `event_bytes` to `offset_events_floor` (lua/lib/events.lua); the counters `group_version` (lua/lib/group.lua) and `consume_calls`
-     * (lua/lib/group-apply.lua) and `access_changes` (lua/lib/access.lua); `creators` if there are any; during a migration `migrated_to`, the layout that is complete (lua/cluster/claim-migration.lua).
+     * (lua/lib/group-apply.lua) and `access_changes` (lua/lib/access.lua); `creators` if there are any; `nodes` and `ephemeral_nodes`, how many there are; during a migration `migrated_to`, the layout that is complete (lua/cluster/claim-migration.lua).
      */
     root: `${base}root`,
     /** Hash by path: `stat` (binary: lua/lib/stat.lua), `data`, `type` (content type); `creator`, the number of the identity against which it counts, if there is one. */

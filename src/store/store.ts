@@ -148,6 +148,14 @@ export class Store {
     return this.#serverVersion;
   }
 
+  /** How many nodes the tree has, those of the service included, and how many of them are ephemeral. */
+  async nodeCounts(): Promise<{ nodes: number; ephemerals: number }> {
+    const [nodes, ephemerals] = await this.connection.command(false, (client) =>
+      client.hmget(this.#rootKey, 'nodes', 'ephemeral_nodes'),
+    );
+    return { nodes: Number(nodes ?? 0), ephemerals: Number(ephemerals ?? 0) };
+  }
+
   /** Whether the coordination keys can be used now. */
   get isOpen(): boolean {
     return this.connection.isOpen;

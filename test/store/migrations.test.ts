@@ -14,16 +14,17 @@ import type { Migration } from '../../src/store/migrations/migrations.ts';
 import { migrations } from '../../src/store/migrations/migrations.ts';
 import type { StoredData } from '../../src/store/migrations/stored-data.ts';
 import { Store } from '../../src/store/store.ts';
-import type { Transaction } from '../../src/store/tree/node-codec.ts';
+import { decodeEntry, type Transaction } from '../../src/store/tree/node-codec.ts';
 import type { DataFacts } from '../../testbed/data-fixture.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
+import { storedNodes } from '../helpers/stored-nodes.ts';
 
 const archiveOf = (layout: number) =>
   fileURLToPath(new URL(`../../../test/fixtures/data-layout-${layout}.tar.gz`, import.meta.url));
-const { root, node, children, olderEvents, olderOffsetEvents } = coordinationKeys('weir');
+const { root, node, children, events, offsetEvents, olderEvents, olderOffsetEvents } = coordinationKeys('weir');
 
 /** A data directory of an older layout. Keys that expire have as much time left as when it was saved. */
 function olderData(t: Test, layout: number): { dataDir: string; facts: DataFacts } {
@@ -47,10 +48,18 @@ interface TransactionPaths {
 
 const pathsOf = ({ zxid, events }: Transaction): TransactionPaths => ({ zxid, paths: events.map(({ path }) => path) });
 
-/** The transactions in the streams of layout 2 and 3: each is an entry, of a running sum and then its events. */
-async function olderHistory(socketPath: string): Promise<{ main: TransactionPaths[]; offsets: TransactionPaths[] }> {
+/** The transactions in the streams. In those of layout 2 and 3 each is an entry, of a running sum and then its events. */
+async function historyOf(
+  socketPath: string,
+  layout: number,
+): Promise<{ main: TransactionPaths[]; offsets: TransactionPaths[] }> {
   const redis = new Redis({ path: socketPath, replyMapping: 'legacy' });
   t.teardown(() => redis.disconnect());
+  if (layout > 3) {
+    const readAll = async (key: string) =>
+      (await redis.xrangeBuffer(key, '-', '+')).flatMap(([, [, stored]]) => decodeEntry(stored!, 0).map(pathsOf));
+    return { main: await readAll(events), offsets: await readAll(offsetEvents) };
+  }
   const read = async (key: string) =>
     (await redis.xrangeBuffer(key, '-', '+')).map(([id, [, stored]]) => {
       const paths: string[] = [];
@@ -70,9 +79,9 @@ const untilFarAway = { producerIdExpirationMs: 2 ** 50, offsetsRetentionMs: 2 **
 const opensAndWorks = async (t: Test, layout: number) => {
   const { dataDir, facts } = olderData(t, layout);
   const { socketPath } = await startTestRedis(t, { dataDir });
-  const before = await olderHistory(socketPath);
+  const before = await historyOf(socketPath, layout);
   const { url } = await startTestServer(t, untilFarAway, { socketPath });
-  t.equal(await redisCommand(socketPath, ['HGET', root, 'layout']), '4');
+  t.equal(await redisCommand(socketPath, ['HGET', root, 'layout']), '5');
   t.equal(
     await redisCommand(socketPath, ['HGET', root, 'run_id']),
     null,
@@ -106,6 +115,16 @@ const opensAndWorks = async (t: Test, layout: number) => {
       else t.match(body, before, path);
     }
     t.equal((await http(`${url}/v1/nodes/kinds/gone`)).status, 404);
+  });
+
+  await t.test('the nodes are counted', async (t) => {
+    const store = newStore(t, socketPath, migrations);
+    await store.open();
+    await eventually(async () => {
+      const counted = await store.nodeCounts();
+      const stored = await storedNodes(socketPath);
+      return counted.nodes === stored.nodes && counted.ephemerals === stored.ephemerals && stored.nodes > 30;
+    }, 'the counts are those of the nodes');
   });
 
   await t.test('the session survives the outage, and still owns its nodes', async (t) => {
@@ -159,7 +178,7 @@ const opensAndWorks = async (t: Test, layout: number) => {
   });
 };
 
-for (const layout of [2, 3]) {
+for (const layout of [2, 3, 4]) {
   t.test(`a data directory of layout ${layout} opens with all its data, and works`, (t) => opensAndWorks(t, layout));
 }
 
@@ -177,8 +196,8 @@ const steps = (
 ): [...typeof migrations, Migration, Migration] => [
   ...migrations,
   {
-    from: 4,
-    to: 5,
+    from: 5,
+    to: 6,
     run: async (data) => {
       for await (const { keys } of data.partitions()) {
         await data.command(keys.partition, (client) => client.hincrby(keys.partition, 'test_mark', 1));
@@ -187,8 +206,8 @@ const steps = (
     },
   },
   {
-    from: 5,
-    to: 6,
+    from: 6,
+    to: 7,
     run: async (data) => {
       for await (const name of data.children('/')) {
         const key = data.keys.node(`/${name}`);
@@ -225,7 +244,7 @@ t.test('an interrupted migration continues from the last complete layout, and be
   await eventually(() => visited >= 4, 'the migration is halfway');
   await cut.close();
   await opening;
-  t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['6', '4']);
+  t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['7', '5']);
   await redisCommand(socketPath, ['DEL', '{weir}:migration']); // the lock expires
 
   const store = newStore(t, socketPath, steps());
@@ -233,7 +252,7 @@ t.test('an interrupted migration continues from the last complete layout, and be
   for (const key of partitions) t.ok(Number(await redisCommand(socketPath, ['HGET', key, 'test_mark'])) >= 1);
   const names = (await redisCommand(socketPath, ['ZRANGE', children('/'), '0', '-1'])) as string[];
   for (const name of names) t.equal(await redisCommand(socketPath, ['HGET', node(`/${name}`), 'test_mark']), name);
-  t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['6', null]);
+  t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['7', null]);
   t.equal(Math.floor(Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32), Math.floor(epoch));
 });
 
@@ -286,10 +305,10 @@ t.test('a running server stops with a clear message when a newer version has mig
   await newer.open();
   t.equal(await running.exited, 1);
   const fatal = running.log.find(({ level }) => level === 60);
-  t.match(fatal?.msg, /layout 6, which a newer version of Weirkeeper has written.*Upgrade this server/);
+  t.match(fatal?.msg, /layout 7, which a newer version of Weirkeeper has written.*Upgrade this server/);
 
   await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` }), {
-    message: /weir: The store holds data of layout 6.*Upgrade this server/,
+    message: /weir: The store holds data of layout 7.*Upgrade this server/,
   });
   await redisCommand(socketPath, ['HSET', root, 'layout', '1']);
   await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` }), {

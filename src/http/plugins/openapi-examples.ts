@@ -174,6 +174,7 @@ export const examples: Readonly<Record<string, Example>> = {
       sockets: 12,
       watches: 31,
       sessions: 18,
+      nodes: 214,
       storeMemoryBytes: 73_400_320,
       eventLoopLagMs: 3,
       lag: [{ group: 'billing', lag: 120 }],

@@ -2,6 +2,7 @@
 // adds a migration here; test/store/migrations.test.ts opens the data of the previous release.
 import { toLayout3 } from './layout-3.ts';
 import { toLayout4 } from './layout-4.ts';
+import { toLayout5 } from './layout-5.ts';
 import type { StoredData } from './stored-data.ts';
 
 export interface Migration {
@@ -17,4 +18,5 @@ export interface Migration {
 export const migrations: readonly Migration[] = [
   { from: 2, to: 3, run: toLayout3 },
   { from: 3, to: 4, run: toLayout4 },
+  { from: 4, to: 5, run: toLayout5 },
 ];

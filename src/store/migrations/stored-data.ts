@@ -55,10 +55,15 @@ export class StoredData {
 
   /** The names of a node's children, in order. */
   async *children(path: string): AsyncGenerator<string> {
+    for await (const names of this.childPages(path)) yield* names;
+  }
+
+  /** The names of a node's children, in order and in pages. */
+  async *childPages(path: string): AsyncGenerator<string[]> {
     for (let after = '-'; ; ) {
       const key = this.keys.children(path);
       const names = await this.command(key, (client) => client.zrange(key, after, '+', 'BYLEX', 'LIMIT', 0, pageSize));
-      yield* names;
+      yield names;
       if (names.length < pageSize) return;
       after = `(${names.at(-1)}`;
     }
@@ -68,6 +73,22 @@ export class StoredData {
   async node(path: string): Promise<Buffer | undefined> {
     const key = this.keys.node(path);
     return (await this.command(key, (client) => client.hgetBuffer(key, 'data'))) ?? undefined;
+  }
+
+  /** The stored stats of nodes. @throws Error if one does not exist */
+  async stats(paths: readonly string[]): Promise<Buffer[]> {
+    if (paths.length === 0) return [];
+    const replies = await this.command(this.keys.root, (client) => {
+      const pipeline = client.pipeline();
+      for (const path of paths) pipeline.hgetBuffer(this.keys.node(path), 'stat');
+      return pipeline.exec();
+    });
+    return (replies ?? []).map(([error, stat], index) => {
+      if (error) throw error;
+      if (!Buffer.isBuffer(stat))
+        throw new Error(`Node ${paths[index]} is in the list of its parent, and does not exist`);
+      return stat;
+    });
   }
 
   async *topics(): AsyncGenerator<StoredTopic> {

@@ -23,7 +23,10 @@ t.test('a stream has the samples so far, then one each second, with what was don
   const lagging = await early.message(({ data }) => data.lag.length > 0, 'the lag of groups');
   t.same(lagging.data.lag, [{ group: 'slow', lag: 2 }]);
   await early.message(({ data }) => data.p99Ms > 0 && data.connections > 0, 'durations and connections');
-  await early.message(({ data }) => data.storeMemoryBytes > 0 && data.sessions >= 1, 'figures of the cluster');
+  await early.message(
+    ({ data }) => data.storeMemoryBytes > 0 && data.sessions >= 1 && data.nodes > 10,
+    'figures of the cluster',
+  );
   for (const { data, id } of early.messages) {
     t.ok(statsSample.strict().safeParse(data).success, JSON.stringify(data));
     t.equal(id, String(data.at));
@@ -102,6 +105,7 @@ const nothing: ProcessSample = {
   watches: 0,
   eventLoopLagMs: 0,
   sessions: 0,
+  nodes: 0,
   storeMemoryBytes: 0,
   lag: [],
 };

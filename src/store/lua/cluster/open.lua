@@ -59,6 +59,8 @@ if not txn.node('/') then
   }
   redis.call('HSET', keys.node('/'), 'stat', stat.of(first), 'data', '', 'type', 'text/plain; charset=utf-8')
   txn.loaded['/'] = nil
+  root.nodes, root.ephemeral_nodes = '1', '0'
+  redis.call('HSET', keys.root, 'nodes', root.nodes, 'ephemeral_nodes', root.ephemeral_nodes)
 end
 for i = FIRST_ROOT, #ARGV do
   if not txn.node(ARGV[i]) then txn.create(ARGV[i], '', 'text/plain; charset=utf-8', 'persistent') end

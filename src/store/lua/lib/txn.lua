@@ -21,6 +21,8 @@ local txn = {
   finished = 0,
   -- By session, where it was read: the number of its ephemeral nodes, and the bytes of the transaction that deletes them.
   owned = {},
+  -- How many nodes, and how many ephemeral ones among them, there are more than stored; and with the finished transactions only.
+  added = 0, added_ephemerals = 0, finished_added = 0, finished_added_ephemerals = 0,
 }
 
 --- The bytes of a node's deletion within a transaction: its path, and its event (lib/events.lua, lib/stat.lua).
@@ -111,6 +113,7 @@ end
 
 --- Counts one ephemeral node more (by = 1) or less (by = -1) of a session.
 local function own(session_id, path, by)
+  txn.added_ephemerals = txn.added_ephemerals + by
   local owned = txn.owned_by(session_id)
   owned.count = owned.count + by
   owned.bytes = owned.bytes + by * txn.deletion_bytes(path)
@@ -150,6 +153,7 @@ function txn.create(path, data, content_type, mode, ttl_ms, owner, creator)
   local parent = txn.node(txn.parent_path(path))
   local before = txn.loaded[path]
   if owner then own(owner, path, 1) end
+  txn.added = txn.added + 1
   creators.count(creator, 'nodes', 1)
   creators.count(creator, 'bytes', txn.counted_bytes(path, #data))
   local node = {
@@ -199,6 +203,7 @@ function txn.delete(node)
   local zxid = txn.zxid()
   node.deleted = true
   if node.owner then own(node.owner, node.path, -1) end
+  txn.added = txn.added - 1
   local creator = creators.get(node.creator)
   creators.count(creator, 'nodes', -1)
   creators.count(creator, 'bytes', -txn.counted_bytes(node.path, node.data_length))
@@ -298,6 +303,7 @@ end
 --- Ends the transaction and begins the next. Returns its zxid; an empty transaction gets none, and returns the newest zxid.
 function txn.finish()
   txn.finished_partitions = txn.partitions
+  txn.finished_added, txn.finished_added_ephemerals = txn.added, txn.added_ephemerals
   if events.any() then
     local zxid = txn.zxid()
     events.finish(zxid)
@@ -312,6 +318,7 @@ end
 function txn.abandon()
   -- Keeps the count of earlier transactions, which may not be written yet.
   txn.partitions = txn.finished_partitions
+  txn.added, txn.added_ephemerals = txn.finished_added, txn.finished_added_ephemerals
   if events.any() then
     events.discard()
     txn.loaded, txn.touched, txn.owned = {}, {}, {}
@@ -332,6 +339,17 @@ function txn.write(retention)
     fields[#fields + 1] = '0'
   end
   events.add_root_fields(fields)
+  if txn.added ~= 0 then
+    root.nodes = whole(root.nodes + txn.added)
+    fields[#fields + 1] = 'nodes'
+    fields[#fields + 1] = root.nodes
+  end
+  if txn.added_ephemerals ~= 0 then
+    root.ephemeral_nodes = whole(root.ephemeral_nodes + txn.added_ephemerals)
+    fields[#fields + 1] = 'ephemeral_nodes'
+    fields[#fields + 1] = root.ephemeral_nodes
+  end
+  txn.added, txn.added_ephemerals, txn.finished_added, txn.finished_added_ephemerals = 0, 0, 0, 0
   if txn.partitions then
     fields[#fields + 1] = 'partitions'
     fields[#fields + 1] = whole(txn.partitions)
