@@ -37,6 +37,9 @@ interface ReadReply {
   reply: ReplyValue;
 }
 
+/** `data` without large ones, of which the size is read; `all` with those. */
+type ReadView = 'data' | 'all' | 'stat';
+
 type WriteScript = 'nodes/write' | 'nodes/delete' | 'nodes/write-allow-oom' | 'nodes/transfer';
 
 /** The scripts of ordered requests. */
@@ -92,6 +95,8 @@ export interface NamespaceLimits {
 /** The weight of one call: about a millisecond of Redis. */
 const operationsPerCallMax = 64;
 const readsPerCallMax = 64;
+/** The bytes of large nodes that are read at once: more would reach the time limit of the store. */
+const largeReadBytesAtOnce = 16 * 1024 * 1024;
 /** The weight of an ordered read with data: a call is not cut off at a size, as what is left out would be read out of order. */
 const orderedReadWeight = 2;
 
@@ -108,7 +113,7 @@ export class Namespace {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
   readonly limits: NamespaceLimits;
-  readonly #reads: CallBatcher<{ path: string; view: 'data' | 'stat' }, ReadReply>;
+  readonly #reads: CallBatcher<{ path: string; view: ReadView }, ReadReply>;
   /** Each request is encoded (op-codec.ts). */
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
   readonly #deletions: CallBatcher<Buffer, ReplyValue>;
@@ -125,6 +130,7 @@ export class Namespace {
     const { queueMs } = connection.timeouts;
     this.limiters = {
       large_transactions: new ConcurrencyLimiter('large transactions', largeAtOnce, queueMs),
+      large_reads: new ConcurrencyLimiter('reads of large nodes', largeReadBytesAtOnce, queueMs),
       pages: new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, queueMs),
     };
     this.#writes = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
@@ -142,8 +148,7 @@ export class Namespace {
   }
 
   #writeArguments(requests: ScriptArguments): ScriptArguments {
-    const { maxNodeBytes, eventRetention, responseLimits } = this.limits;
-    return [maxNodeBytes, eventRetention, responseLimits, ...requests];
+    return [this.limits.maxNodeBytes, this.limits.eventRetention, this.limits.responseLimits, ...requests];
   }
 
   async #sendOrdered(script: OrderedScript, requests: Readonly<ScriptArguments>[]): Promise<ReplyValue[][]> {
@@ -157,7 +162,7 @@ export class Namespace {
     return results.map((result) => [zxid, result]);
   }
 
-  async #read(reads: { path: string; view: 'data' | 'stat' }[]): Promise<ReadReply[]> {
+  async #read(reads: { path: string; view: ReadView }[]): Promise<ReadReply[]> {
     const args = reads.flatMap(({ path, view }) => [path, view]);
     const [newest, ...replies] = await this.#connection.call('nodes/get', this.#keys.root, args);
     const zxid = integer(newest);
@@ -244,10 +249,12 @@ export class Namespace {
 
   /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
   async get(path: string, { origin }: ReadOptions = {}): Promise<NodeData> {
-    let read = await this.#readOne(path, 'data', origin);
-    // 0 = the node was too large to fit into a reply with others: it is read again, in another call.
-    while (read.reply === 0) read = await this.#readOne(path, 'data', origin);
-    const { zxid, reply } = read;
+    let { zxid, reply } = await this.#readOne(path, 'data', origin);
+    // The size of large data, which are read in a call of their own, when there is room for them.
+    if (typeof reply === 'number') {
+      const [read] = await this.limiters.large_reads.run(() => this.#read([{ path, view: 'all' }]), reply);
+      ({ zxid, reply } = required(read, 'reply to a read'));
+    }
     if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/get', reply);
     const typeStart = readHeadBytes + reply.readUInt8(0);
     const dataStart = typeStart + reply.readUInt16BE(1);
