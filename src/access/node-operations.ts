@@ -53,22 +53,20 @@ export function requireOperations(
 
 /** Who asks for a creation. */
 interface Creator {
-  /** Undefined where there is no policy. */
-  readonly identity: string | undefined;
   may(verb: Verb, kind: Kind, name: string): boolean;
   require(verb: Verb, kind: Kind, name: string): void;
 }
 
 /**
  * The transaction of one write. A creation with `parents` may make ancestors only where the caller may write: the nearest ancestor where
- * it may not must exist already, which becomes a part of the transaction. Under a policy there is such a check in any case, at least of
- * the root, which exists: a repeat has as many operations as the first request, whatever the policy allows by then.
+ * it may not must exist already, which becomes a part of the transaction. There is such a check in any case, at least of the root,
+ * which exists: a repeat has as many operations as the first request, whatever a policy allows by then.
  */
 export function permittedWrite<O extends { op: string; path: string; parents?: boolean | undefined }>(
   caller: Creator,
   op: O,
 ): { steps: (O | AncestorCheck)[]; ancestor: string | undefined } {
-  if (op.parents !== true || caller.identity === undefined) return { steps: [op], ancestor: undefined };
+  if (op.parents !== true) return { steps: [op], ancestor: undefined };
   let ancestor = parentOf(op.path);
   while (ancestor !== '/' && caller.may('write', 'nodes', ancestor)) ancestor = parentOf(ancestor);
   return { steps: [{ op: 'check', path: ancestor, exists: true }, op], ancestor };
