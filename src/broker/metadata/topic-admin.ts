@@ -22,7 +22,6 @@ import {
   type ConfigInput,
   changeOverrides,
   checkTopicName,
-  collidingTopic,
   decodeTopicConfig,
   effectiveConfig,
   encodeTopicConfig,
@@ -35,6 +34,7 @@ import type { Op, Step } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
 import { retryOnConflict } from '../retry-on-conflict.ts';
 import { jsonContentType } from './broker-registration.ts';
+import { collidingTopic } from './colliding-topic.ts';
 import { describePartition } from './partition-description.ts';
 import { type TopicCache, type TopicInfo, topicConfigPath, unknownTopic } from './topic-cache.ts';
 import { deletionPath, encodeDeletion, finishDeletion } from './topic-deleter.ts';
@@ -88,15 +88,14 @@ export class TopicAdmin {
     checkTopicName(name);
     checkPartitions(creation.partitions);
     const config = encodeTopicConfig(changeOverrides({}, creation.config));
-    const names = await this.#store.namespace.allChildren(topicsPath);
-    const other = collidingTopic(name, names);
+    const other = await collidingTopic(this.#store.namespace, name);
     if (other !== undefined) {
       throw new ServiceError('TOPIC_EXISTS', `The name ${name} differs from topic ${other} only by '.' and '_'.`, {
         topic: other,
       });
     }
     // The transaction checks that, too; with an Idempotency-Key it must decide, as the topic may be from the same request.
-    if (!idempotency && names.includes(name)) throw topicExists(name);
+    if (!idempotency && (await this.#exists(name))) throw topicExists(name);
 
     const topicId = newTopicId();
     const partitions = numbers(0, creation.partitions);
@@ -123,6 +122,16 @@ export class TopicAdmin {
       if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, partitions).catch(() => undefined);
       throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : overLimit(error);
     }
+  }
+
+  async #exists(name: string): Promise<boolean> {
+    return this.#store.namespace.stat(topicPath(name)).then(
+      () => true,
+      (error: unknown) => {
+        if (hasCode(error, 'NO_NODE')) return false;
+        throw error;
+      },
+    );
   }
 
   /**

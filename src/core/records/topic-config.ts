@@ -117,13 +117,6 @@ export function checkTopicName(name: string): void {
   );
 }
 
-/** The name in `names` that differs from `name` only by '.' and '_'. Kafka refuses such names, as metrics cannot tell them apart. */
-export function collidingTopic(name: string, names: Iterable<string>): string | undefined {
-  const folded = name.replaceAll('.', '_');
-  for (const other of names) if (other !== name && other.replaceAll('.', '_') === folded) return other;
-  return undefined;
-}
-
 function isKey(key: string): key is TopicConfigKey {
   return Object.hasOwn(settings, key);
 }

@@ -2,7 +2,6 @@ import t from 'tap';
 import {
   changeOverrides,
   checkTopicName,
-  collidingTopic,
   decodeTopicConfig,
   effectiveConfig,
   encodeTopicConfig,
@@ -90,9 +89,4 @@ t.test('topic names follow the rules of Kafka', async (t) => {
   for (const name of ['', '.', '..', 'a b', 'a/b', 'é', 'x'.repeat(250), 'a\n']) {
     t.equal(refused(() => checkTopicName(name)).code, 'BAD_REQUEST', JSON.stringify(name));
   }
-});
-
-t.test("names that differ only by '.' and '_' collide", async (t) => {
-  t.equal(collidingTopic('a.b', ['c', 'a_b']), 'a_b');
-  t.equal(collidingTopic('a.b', ['a.b', 'a-b']), undefined);
 });
