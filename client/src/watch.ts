@@ -52,7 +52,7 @@ export class Watch implements AsyncIterableIterator<Transaction> {
     this.#link = link;
     this.#path = path;
     this.#options = options;
-    if (options.signal?.aborted) this.#isDone = true;
+    if (options.signal?.aborted) void this.return();
     else {
       options.signal?.addEventListener('abort', this.#abort, { once: true });
       this.#begin(options.since);

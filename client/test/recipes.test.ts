@@ -100,6 +100,8 @@ t.test('election: the first leads, others observe, and a resignation is a hand-o
   t.match((await observed.next()).value, { value: 'bob' });
   t.match(await election(one, 'boss').leader(), { value: 'bob' });
   await observed.return();
+  t.equal(await election(one, 'boss', { value: 'cid' }).tryCampaign(), undefined, 'somebody leads');
+  t.ok(await election(one, 'free').tryCampaign());
 });
 
 t.test('semaphore: at most so many at a time', async (t) => {
@@ -219,6 +221,9 @@ t.test('queue: each item is processed, and a lost worker gives its item back', a
     { signal: controller.signal },
   );
   t.same(done.sort(), ['a', 'b', 'c']);
+  t.equal(await jobs.tryTake(), undefined, 'nothing is left');
+  await jobs.put('d');
+  t.equal((await jobs.tryTake())?.node.text, 'd');
 });
 
 t.test('service: instances come back after a lost session', async (t) => {

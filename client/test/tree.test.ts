@@ -112,6 +112,7 @@ overBoth('waitFor returns the node that it waited for', async (t, root, options)
   const never = weir.tree.waitFor(root, { signal: controller.signal });
   controller.abort(new Error('enough'));
   await t.rejects(never, { message: 'enough' });
+  await t.rejects(weir.tree.waitFor(root, { signal: controller.signal }), { message: 'enough' }, 'aborted before');
 });
 
 overBoth('the nodes of a session are deleted when it ends', async (t, root, options) => {

@@ -46,6 +46,7 @@ export class Cli {
   #weir: Promise<Weir> | undefined;
   #lastCurl = '';
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #signalTaker: ((signal: NodeJS.Signals) => void) | undefined;
 
   constructor(io: CliProcess) {
     this.io = io;
@@ -86,6 +87,20 @@ export class Cli {
   /** Ends the command: what waits for the server ends with this reason. */
   end(reason: Error): void {
     this.#ending.abort(reason);
+  }
+
+  /** From now on signals are for a command that this one runs, and do not end this one. @returns undoes it */
+  takeSignals(take: (signal: NodeJS.Signals) => void): () => void {
+    this.#signalTaker = take;
+    return () => {
+      this.#signalTaker = undefined;
+    };
+  }
+
+  /** @returns whether a signal was taken by the command that runs */
+  passSignal(signal: NodeJS.Signals): boolean {
+    this.#signalTaker?.(signal);
+    return this.#signalTaker !== undefined;
   }
 
   /** To be called when a command that follows has ended. @throws the reason, unless it is the user or the reader of the output who ends it */

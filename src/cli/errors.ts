@@ -1,4 +1,5 @@
 // Failures of commands, and the exit code that each of them ends with.
+import { constants } from 'node:os';
 import type { WeirError } from '@weirkeeper/client';
 
 /** The exit codes of all commands but those that run another command. */
@@ -15,8 +16,6 @@ export const exitCodes = {
   timeout: 6,
   /** A dry run found that there is something to change. */
   difference: 7,
-  /** Interrupted, as a shell reports it. */
-  interrupted: 130,
 } as const;
 
 /** What each exit code means, for the help. */
@@ -50,12 +49,21 @@ export function usageError(message: string): CliError {
 /** Ends a command without a message: whoever reads its output has gone, or the user has interrupted it. */
 export class Ended extends Error {
   override readonly name = 'Ended';
-  readonly by: 'pipe' | 'signal';
+  readonly by: 'pipe' | NodeJS.Signals;
 
-  constructor(by: 'pipe' | 'signal') {
+  constructor(by: 'pipe' | NodeJS.Signals) {
     super(by);
     this.by = by;
   }
+
+  get exitCode(): number {
+    return this.by === 'pipe' ? exitCodes.ok : signalExitCode(this.by);
+  }
+}
+
+/** What a shell reports of a command that a signal has ended. */
+export function signalExitCode(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal];
 }
 
 const unreachableCodes: ReadonlySet<string> = new Set(['UNREACHABLE', 'LOADING', 'STORE_UNAVAILABLE']);

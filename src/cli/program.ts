@@ -71,7 +71,7 @@ async function report(cli: Cli, error: unknown): Promise<number> {
     // Commander has printed it.
     return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   }
-  if (error instanceof Ended) return error.by === 'pipe' || cli.isFollowing ? exitCodes.ok : exitCodes.interrupted;
+  if (error instanceof Ended) return cli.isFollowing ? exitCodes.ok : error.exitCode;
   if (error instanceof CliError) {
     if (error.message !== '') cli.out.error(error.message);
     return error.exitCode;
@@ -93,9 +93,10 @@ async function report(cli: Cli, error: unknown): Promise<number> {
 /** Ctrl-C and SIGTERM end a command in order; a second one at once. So does a reader of the output that has gone. @returns undoes it */
 function endBySignals(cli: Cli): () => void {
   const signals = ['SIGINT', 'SIGTERM'] as const;
-  const interrupted = () => {
-    for (const signal of signals) process.removeListener(signal, interrupted);
-    cli.end(new Ended('signal'));
+  const interrupted = (signal: NodeJS.Signals) => {
+    if (cli.passSignal(signal)) return;
+    for (const each of signals) process.removeListener(each, interrupted);
+    cli.end(new Ended(signal));
   };
   for (const signal of signals) process.on(signal, interrupted);
   const broken = (error: NodeJS.ErrnoException) => {

@@ -9,6 +9,8 @@ export const clientVariables = {
   WEIR_CONTEXT: 'The context to use in place of the current one',
   WEIR_SESSION: 'The handle of the session that owns ephemeral nodes',
   WEIR_FENCE_TOKEN: 'The fencing token of the lock that `weir` holds; set for the command that it runs',
+  WEIR_LOCK_NODE: 'The node of what `weir` holds; set for the command that it runs',
+  WEIR_QUEUE_ITEM: 'The node of an item; set for the command that `weir queue work` runs',
 } as const;
 
 /** Set for the command that `weir consume --exec` runs: where the record is from. */

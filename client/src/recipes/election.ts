@@ -1,6 +1,6 @@
 // Leader election: the candidate that came first leads, until it resigns or its session ends.
 import type { CallOptions } from '../tree.ts';
-import { allChildren, type Hold, hold, type On, placeInTurn, sessionOf } from './place.ts';
+import { allChildren, type Hold, hold, ifFree, type On, placeInTurn, sessionOf, type Waiting } from './place.ts';
 
 /** A leader as others see it. */
 export interface Leader {
@@ -17,6 +17,8 @@ export interface Leadership extends Omit<Hold, 'release'> {
 export interface Election {
   /** Waits until this candidate leads. Append with `fence: \`name=${token}\`` from then on, and stop when `signal` is aborted. */
   campaign(options?: CallOptions): Promise<Leadership>;
+  /** Leads at once if nobody else leads or waits to; else undefined. */
+  tryCampaign(options?: CallOptions): Promise<Leadership | undefined>;
   /** Who leads now; undefined if nobody does. */
   leader(options?: CallOptions): Promise<Leader | undefined>;
   /** The leader now, and each time that it changes. */
@@ -35,13 +37,15 @@ export function election(on: On, name: string, { value = '' }: { value?: string 
     // It has resigned since the list was read: the next one leads.
     return node ? { value: node.text, token: node.stat.czxid } : leader();
   };
+  const lead = async (waiting: Waiting): Promise<Leadership> => {
+    const { release, ...held } = await hold(on, waiting.signal, (session) =>
+      placeInTurn(session, root, 'candidate-', value, '', waiting),
+    );
+    return { ...held, resign: release };
+  };
   return {
-    campaign: async ({ signal } = {}) => {
-      const { release, ...held } = await hold(on, signal, (session) =>
-        placeInTurn(session, root, 'candidate-', value, '', { signal }),
-      );
-      return { ...held, resign: release };
-    },
+    campaign: ({ signal } = {}) => lead({ signal }),
+    tryCampaign: ({ signal } = {}) => ifFree(lead({ signal, waits: false })),
     leader,
     observe: async function* ({ signal } = {}) {
       const session = await sessionOf(on, signal);

@@ -6,6 +6,7 @@ import {
   during,
   type Hold,
   hold,
+  ifFree,
   leavePlace,
   NotFree,
   type On,
@@ -28,14 +29,7 @@ export interface Acquirable {
 function acquirable(acquire: (waiting: Waiting) => Promise<Hold>): Acquirable {
   return {
     acquire: ({ signal } = {}) => acquire({ signal }),
-    tryAcquire: async ({ signal } = {}) => {
-      try {
-        return await acquire({ signal, waits: false });
-      } catch (error) {
-        if (error instanceof NotFree) return undefined;
-        throw error;
-      }
-    },
+    tryAcquire: ({ signal } = {}) => ifFree(acquire({ signal, waits: false })),
     with: (work, { signal } = {}) => during(acquire({ signal }), work),
   };
 }

@@ -32,6 +32,16 @@ export async function takePlace(session: Session, parent: string, prefix: string
 /** What is not free ends an attempt that does not wait. */
 export class NotFree extends Error {}
 
+/** The result of an attempt that does not wait; undefined if it is not free. */
+export async function ifFree<T>(attempt: Promise<T>): Promise<T | undefined> {
+  try {
+    return await attempt;
+  } catch (error) {
+    if (error instanceof NotFree) return undefined;
+    throw error;
+  }
+}
+
 /** How somebody waits for a turn. */
 export interface Waiting {
   signal?: AbortSignal | undefined;

@@ -2,7 +2,7 @@
 import { isWeirError } from '../errors.ts';
 import type { DataInput, TreeNode } from '../node-data.ts';
 import type { CallOptions } from '../tree.ts';
-import { allChildren, type On, sessionOf } from './place.ts';
+import { allChildren, ifFree, NotFree, type On, sessionOf, type Waiting } from './place.ts';
 
 /** An item that this worker has claimed. */
 export interface QueueItem {
@@ -22,6 +22,8 @@ export interface Queue {
   put(...items: DataInput[]): Promise<void>;
   /** Waits for an item, and claims it. The claim ends with the session. */
   take(options?: CallOptions): Promise<QueueItem>;
+  /** Claims an item if there is one that nobody has claimed; else undefined. */
+  tryTake(options?: CallOptions): Promise<QueueItem | undefined>;
   /** Gives one item after the other to `work`, until `signal` is aborted. If it throws, the item is given back, and this rejects. */
   process(work: (node: TreeNode) => unknown, options?: CallOptions): Promise<void>;
 }
@@ -29,7 +31,7 @@ export interface Queue {
 /** For some thousands of items that are claimed one by one; for more, use a topic and a group. */
 export function queue(on: On, name: string): Queue {
   const root = `/queues/${name}`;
-  const take = async ({ signal }: CallOptions = {}): Promise<QueueItem> => {
+  const take = async ({ signal, waits = true }: Waiting = {}): Promise<QueueItem> => {
     const session = await sessionOf(on, signal);
     const { tree } = session;
     await tree.create(root, '', { parents: true }).catch((error: unknown) => {
@@ -64,6 +66,7 @@ export function queue(on: On, name: string): Queue {
             if (!isWeirError(error, 'NODE_EXISTS', 'NO_NODE')) throw error;
           }
         }
+        if (!waits) throw new NotFree();
         if ((await watch.next()).done) signal?.throwIfAborted();
       }
     } finally {
@@ -80,7 +83,8 @@ export function queue(on: On, name: string): Queue {
       for (const item of items) multi.create(`${root}/item-`, item, { sequential: true });
       await multi.commit();
     },
-    take,
+    take: ({ signal } = {}) => take({ signal }),
+    tryTake: ({ signal } = {}) => ifFree(take({ signal, waits: false })),
     process: async (work, { signal } = {}) => {
       while (!signal?.aborted) {
         let item: QueueItem;

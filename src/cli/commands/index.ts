@@ -9,8 +9,10 @@ import { addCompletionCommand } from './completion.ts';
 import { addConsumeCommand } from './consume.ts';
 import { addContextCommands } from './context.ts';
 import { addGroupCommands } from './group.ts';
+import { addGuardedCommands } from './guarded.ts';
 import { addNodeCommands } from './node.ts';
 import { addProduceCommand } from './produce.ts';
+import { addQueueCommands } from './queue.ts';
 import { addServerCommands } from './server.ts';
 import { addSessionCommands } from './session.ts';
 import { addTopCommand } from './top.ts';
@@ -23,6 +25,8 @@ const all = [
   addNodeCommands,
   addWatchCommands,
   addSessionCommands,
+  addGuardedCommands,
+  addQueueCommands,
   addTopicCommands,
   addProduceCommand,
   addConsumeCommand,
