@@ -2,12 +2,15 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { addAccessCommands } from './access.ts';
+import { addBackupCommands } from './backup.ts';
 import { addBenchCommands } from './bench.ts';
 import { addBrokerCommands } from './broker.ts';
 import { addCheckCommands } from './check.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addConsumeCommand } from './consume.ts';
 import { addContextCommands } from './context.ts';
+import { addDemoCommands } from './demo.ts';
+import { addDoctorCommands } from './doctor.ts';
 import { addGroupCommands } from './group.ts';
 import { addGuardedCommands } from './guarded.ts';
 import { addNodeCommands } from './node.ts';
@@ -34,6 +37,9 @@ const all = [
   addBrokerCommands,
   addAccessCommands,
   addCheckCommands,
+  addBackupCommands,
+  addDoctorCommands,
+  addDemoCommands,
   addTopCommand,
   addBenchCommands,
   addContextCommands,

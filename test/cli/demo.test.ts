@@ -1,0 +1,57 @@
+// weir demo --cluster: the walk without keys, and what is left of it after each end.
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import t from 'tap';
+import { TestCli } from '../helpers/cli.ts';
+import { eventually } from '../helpers/server.ts';
+
+const cli = new TestCli(t, 'http://127.0.0.1:1');
+const env = { TMPDIR: cli.folder };
+const left = () => readdirSync(cli.folder).filter((name) => name.startsWith('weir-demo-'));
+
+t.test('it walks through the tree, and says in words what happens', async (t) => {
+  const { code, stdout, stderr } = await cli.run(['demo', '--cluster', '--auto'], { env });
+  t.equal(code, 0, stderr);
+  for (const part of [
+    /broker 3 at http/,
+    /The topic clicks is there/,
+    /clicks-\d is led by broker \d/,
+    /bob has joined stats/,
+    /bob has left stats/,
+    /ann reads clicks-\d/,
+    /Broker \d is gone: its session has ended/,
+    /Broker \d is the controller/,
+    /Everything was stopped/,
+  ]) {
+    t.match(stdout, part);
+  }
+  t.same(left(), []);
+});
+
+t.test('Ctrl-C ends it in order, and kill -9 leaves no process', async (t) => {
+  const begun = async () => {
+    const started = cli.start(['demo', '--cluster'], env);
+    await eventually(() => started.output.stdout.includes('broker 3 at'), 'the brokers run');
+    const urls = [...started.output.stdout.matchAll(/broker \d at (\S+)/g)].map(([, url]) => String(url));
+    return { ...started, urls };
+  };
+  const isGone = (url: string) =>
+    fetch(url).then(
+      () => false,
+      () => true,
+    );
+  const interrupted = await begun();
+  interrupted.child.kill('SIGINT');
+  await interrupted.exited;
+  t.same(left(), []);
+  for (const url of interrupted.urls) t.ok(await isGone(url));
+  const killed = await begun();
+  killed.child.kill('SIGKILL');
+  for (const url of killed.urls) await eventually(() => isGone(url), 'its broker is gone');
+});
+
+t.test('without --cluster it says which demonstrations there are', async (t) => {
+  t.match(await cli.run(['demo']), { code: 0, stdout: /npm run demo/ });
+});
+
+t.equal(tmpdir() === cli.folder, false, 'the folder of the demonstration is that of the test');
