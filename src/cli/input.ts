@@ -7,11 +7,17 @@ import { CliError, exitCodes } from './errors.ts';
 
 /** The largest file that is read as a whole; the server takes no larger request. */
 const inputBytesMax = 256 * 1024 * 1024;
+/** The longest line: the server takes no record of that size. */
+const lineBytesMax = 64 * 1024 * 1024;
+const lineFeed = 10;
 
 /** A file as a whole; `-` is stdin. @throws CliError if it cannot be read, or is too large */
 export async function readInput(cli: Cli, file: string): Promise<Uint8Array> {
   if (file !== '-') {
     try {
+      const { size } = await stat(file);
+      if (size > inputBytesMax)
+        throw new Error(`it has ${size} bytes, and at most ${inputBytesMax} can be sent at once`);
       return await readFile(file, { signal: cli.signal });
     } catch (error) {
       throw unreadable(file, error);
@@ -42,9 +48,12 @@ export async function* linesOf(
     throw unreadable(file, error);
   }
   const input = isStdin ? cli.io.stdin : createReadStream(file);
-  let bytes = 0;
-  input.on('data', (chunk: Buffer | string) => {
+  let [bytes, sinceLineFeed] = [0, 0];
+  input.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
+    const at = chunk.lastIndexOf(lineFeed);
+    sinceLineFeed = at < 0 ? sinceLineFeed + chunk.length : chunk.length - 1 - at;
+    if (sinceLineFeed > lineBytesMax) input.destroy(new Error(`a line has more than ${lineBytesMax} bytes`));
     read(bytes, total);
   });
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
@@ -57,7 +66,9 @@ export async function* linesOf(
   const iterator = lines[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const next = await Promise.race([iterator.next(), failed]);
+      const next = await Promise.race([iterator.next(), failed]).catch((error: unknown) => {
+        throw error instanceof CliError ? error : unreadable(file, error);
+      });
       if (next.done || cli.signal.aborted) return;
       yield next.value;
     }

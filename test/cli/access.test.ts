@@ -8,7 +8,7 @@ import { makeTlsFiles, startTlsServer } from '../helpers/tls.ts';
 
 t.test('a token that weir made, an authority of its own, and what the policy allows', async (t) => {
   const files = await makeTlsFiles(t);
-  const made = await new TestCli(t, '').run(['token', 'new', 'reader', '--id', 'reader-1', '-o', 'json']);
+  const made = await new TestCli(t, '').runProcess(['token', 'new', 'reader', '--id', 'reader-1', '-o', 'json']);
   const { token, id, sha256 } = JSON.parse(made.stdout);
   const accessFile = join(files.folder, 'policy.yaml');
   writeFileSync(
@@ -22,12 +22,12 @@ t.test('a token that weir made, an authority of its own, and what the policy all
   const env = { WEIR_CACERT: files.caFile, WEIR_TOKEN: '@reader.token' };
 
   const [me, allowed, missing, refused, nobody, untrusted] = await Promise.all([
-    cli.run(['access', 'me', '-o', 'name'], { env }),
-    cli.run(['access', 'check', 'write', '--path', '/app/x'], { env }),
-    cli.run(['access', 'check', 'read', '--topic', 'clicks'], { env }),
-    cli.run(['topic', 'create', 'clicks'], { env }),
-    cli.run(['node', 'ls', '/'], { env: { WEIR_CACERT: files.caFile } }),
-    cli.run(['node', 'ls', '/'], { env: { WEIR_TOKEN: token } }),
+    cli.runProcess(['access', 'me', '-o', 'name'], { env }),
+    cli.runProcess(['access', 'check', 'write', '--path', '/app/x'], { env }),
+    cli.runProcess(['access', 'check', 'read', '--topic', 'clicks'], { env }),
+    cli.runProcess(['topic', 'create', 'clicks'], { env }),
+    cli.runProcess(['node', 'ls', '/'], { env: { WEIR_CACERT: files.caFile } }),
+    cli.runProcess(['node', 'ls', '/'], { env: { WEIR_TOKEN: token } }),
   ]);
   t.same([me.code, me.stdout], [0, 'reader\n'], me.stderr);
   t.same([allowed.code, allowed.stdout], [0, 'allowed\n']);
@@ -38,15 +38,15 @@ t.test('a token that weir made, an authority of its own, and what the policy all
   t.match(untrusted.stderr, /does not respond: .*certificate/);
 
   // Over a socket, too.
-  await cli.run(['node', 'set', '-p', '/app/x', '1'], { env });
+  await cli.runProcess(['node', 'set', '-p', '/app/x', '1'], { env });
   const watch = cli.start(['watch', '/app', '-r', '--data'], env);
   await eventually(() => watch.output.stderr.includes('Watching'), 'it watches');
-  await cli.run(['node', 'set', '/app/x', '2'], { env });
+  await cli.runProcess(['node', 'set', '/app/x', '2'], { env });
   await eventually(() => /changed +\/app\/x +2\n/.test(watch.output.stdout), 'it prints the change');
   watch.child.kill('SIGINT');
   t.equal((await watch.exited).code, 0);
 
-  const wrong = await cli.run(['health'], { env: { WEIR_CACERT: 'reader.token' } });
+  const wrong = await cli.runProcess(['health'], { env: { WEIR_CACERT: 'reader.token' } });
   t.equal(wrong.code, 1);
   t.match(wrong.stderr, /The file of WEIR_CACERT has no certificate in PEM form/);
 });

@@ -1,13 +1,11 @@
 // Runs the examples of every command, in the order of the help, against one server: what the help shows works.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import t from 'tap';
 import { Cli } from '../../src/cli/cli.ts';
 import { type Example, examplesOf } from '../../src/cli/help.ts';
-import { buildProgram, runCommandLine } from '../../src/cli/program.ts';
+import { buildProgram } from '../../src/cli/program.ts';
 import { type CliResult, TestCli } from '../helpers/cli.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
 
@@ -43,15 +41,9 @@ async function prepare({ url }: TestServer, folder: string): Promise<Record<stri
 }
 
 /** Runs a line: in this process where it is one of plain words, as that is quicker; else in a shell. */
-async function run(cli: TestCli, line: string, variables: Record<string, string>): Promise<CliResult> {
-  if (!/^weir [\w ./:=@,-]+$/.test(line)) return cli.shell(line, { env: variables });
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const output = Promise.all([text(stdout), text(stderr)]);
-  const io = { env: { ...cli.env, ...variables }, stdin: Readable.from([]) as NodeJS.ReadStream, stdout, stderr };
-  const code = await runCommandLine(line.split(' ').slice(1), io);
-  for (const stream of [stdout, stderr]) stream.end();
-  const [out, err] = await output;
-  return { code, stdout: out, stderr: err };
+function run(cli: TestCli, line: string, env: Record<string, string>): Promise<CliResult> {
+  if (!/^weir [\w ./:=@,-]+$/.test(line)) return cli.shell(line, { env });
+  return cli.run(line.split(' ').slice(1), { env });
 }
 
 t.test('each command has examples, and each of them works', async (t) => {
@@ -70,7 +62,6 @@ t.test('each command has examples, and each of them works', async (t) => {
   const server = await startTestServer(t);
   const cli = new TestCli(t, server.url);
   const variables = await prepare(server, cli.folder);
-  process.chdir(cli.folder);
   for (const { name, examples } of leaves) {
     await t.test(name, async (t) => {
       for (const { line, exit = 0, follows } of examples) {

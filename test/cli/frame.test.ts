@@ -9,19 +9,19 @@ t.test('one server, and the command line beside it', async (t) => {
   const cli = new TestCli(t, server.url);
 
   t.test('results are printed as tables, as JSON of the API, or as names', async (t) => {
-    const [plain, json] = await Promise.all([cli.run(['status']), cli.run(['status', '-o', 'json'])]);
+    const [plain, json] = await Promise.all([cli.runProcess(['status']), cli.runProcess(['status', '-o', 'json'])]);
     t.equal(plain.code, 0);
     t.match(plain.stdout, /^Cluster: +\S+\nController: +broker \d+\n/);
     t.notMatch(plain.stdout, /\p{Cc}\[/u, 'no colours where no terminal is');
     t.same(Object.keys(JSON.parse(json.stdout)), ['clusterId', 'controller', 'brokers', 'store']);
-    const version = await cli.run(['version', '-o', 'name']);
+    const version = await cli.runProcess(['version', '-o', 'name']);
     t.equal(version.stdout, `${packageVersion()}\n`);
   });
 
   t.test('options that all commands share may stand before and after the command', async (t) => {
     const results = await Promise.all([
-      cli.run(['-u', server.url, 'health'], { env: { WEIR_URL: '' } }),
-      cli.run(['health', `--url=${server.url}`], { env: { WEIR_URL: 'http://127.0.0.1:1' } }),
+      cli.runProcess(['-u', server.url, 'health'], { env: { WEIR_URL: '' } }),
+      cli.runProcess(['health', `--url=${server.url}`], { env: { WEIR_URL: 'http://127.0.0.1:1' } }),
     ]);
     t.same(
       results.map(({ code, stdout }) => [code, stdout]),
@@ -33,12 +33,15 @@ t.test('one server, and the command line beside it', async (t) => {
   });
 
   t.test('-v prints the curl command, with the name of the variable in place of the token', async (t) => {
-    const { stderr } = await cli.run(['-v', 'health', '--token', 'weir_x_secret']);
+    const { stderr } = await cli.runProcess(['-v', 'health', '--token', 'weir_x_secret']);
     t.equal(stderr, `curl -H "Authorization: Bearer $WEIR_TOKEN" ${server.url}/health/ready\n`);
   });
 
   t.test('wrong usage ends with 2 and what was perhaps meant', async (t) => {
-    const [command, option] = await Promise.all([cli.run(['helth']), cli.run(['health', '--wiat', '1s'])]);
+    const [command, option] = await Promise.all([
+      cli.runProcess(['helth']),
+      cli.runProcess(['health', '--wiat', '1s']),
+    ]);
     t.same([command.code, option.code], [2, 2]);
     t.equal(command.stderr, "unknown command 'helth'\n(Did you mean health?)\n");
     t.equal(option.stderr, "unknown option '--wiat'\n(Did you mean --wait?)\n");
@@ -58,8 +61,8 @@ t.test('a server that cannot be reached ends with 5, one that does not respond i
   const { port } = silent.address() as { port: number };
   const cli = new TestCli(t, `http://127.0.0.1:${port}`);
   const [late, refused] = await Promise.all([
-    cli.run(['status', '--timeout', '300ms']),
-    cli.run(['health', '-u', 'http://127.0.0.1:1']),
+    cli.runProcess(['status', '--timeout', '300ms']),
+    cli.runProcess(['health', '-u', 'http://127.0.0.1:1']),
   ]);
   t.same([late.code, late.stderr], [6, 'The command was not done within 300 ms (--timeout).\n']);
   t.equal(refused.code, 5);
@@ -68,7 +71,11 @@ t.test('a server that cannot be reached ends with 5, one that does not respond i
 
 t.test('help needs no server, and names the exit codes and variables', async (t) => {
   const cli = new TestCli(t, 'http://127.0.0.1:1');
-  const [help, version, short] = await Promise.all([cli.run(['--help']), cli.run(['--version']), cli.run(['-v'])]);
+  const [help, version, short] = await Promise.all([
+    cli.runProcess(['--help']),
+    cli.runProcess(['--version']),
+    cli.runProcess(['-v']),
+  ]);
   t.equal(help.code, 0);
   for (const part of ['WEIR_TOKEN', 'Exit codes:', 'status', '--dry-run']) t.match(help.stdout, part);
   t.same([version.stdout, short.stdout], [`${packageVersion()}\n`, `${packageVersion()}\n`]);

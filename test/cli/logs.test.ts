@@ -69,6 +69,29 @@ t.test('one server', async (t) => {
     t.same(linesOf(stdout), lines);
   });
 
+  t.test('results are printed at the pace of their reader, in the order of the records', async (t) => {
+    await topic('printed');
+    writeFileSync(join(cli.folder, 'many.txt'), 'x\n'.repeat(30_000));
+    // The reader begins to read when the writer has filled the pipe, and waits for it.
+    const result = await cli.shell('weir produce printed --file many.txt -o name | { sleep 0.5; cat; }');
+    t.equal(result.code, 0);
+    t.same(
+      linesOf(result.stdout),
+      Array.from({ length: 30_000 }, (_, at) => `0:${at}`),
+    );
+  });
+
+  t.test('a line or a file that is too large is refused before it fills the memory', async (t) => {
+    await topic('large');
+    const line = await cli.shell('head -c 70000000 /dev/zero | weir produce large -q');
+    t.same([line.code, line.stderr], [1, 'stdin cannot be read: a line has more than 67108864 bytes\n']);
+    const file = await cli.shell('truncate -s 300M huge && weir node set /huge -f huge');
+    t.equal(file.code, 1);
+    t.match(file.stderr, /^huge cannot be read: it has 314572800 bytes, and at most 268435456 can be sent at once\n$/);
+    const piped = await cli.shell('weir node set /huge -f - <huge');
+    t.match(piped.stderr, /^stdin has more than 268435456 bytes\.\n$/);
+  });
+
   t.test('a line that is wrong names its number; what was before it is appended', async (t) => {
     await topic('wrong');
     const { code, stderr } = await cli.run(['produce', 'wrong', '--json'], { input: '1\n2\n{\n' });

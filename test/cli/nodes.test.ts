@@ -168,6 +168,8 @@ t.test('one server', async (t) => {
     t.equal((await run('health')).code, 0, 'the first one is the current one');
     t.equal((await run('health', '--context', 'away')).code, 5);
     t.equal((await run('context', 'use', 'nowhere')).code, 3);
+    t.equal((await run('context', 'rm', 'away', '--dry-run')).code, 7);
+    t.match((await run('context', 'ls', '-o', 'name')).stdout, 'away', 'it is still there');
     const elsewhere = await run('-v', 'health', '-u', server.url);
     t.notMatch(elsewhere.stderr, 'Authorization', 'its token goes to no other server');
     chmodSync(file, 0o644);

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { Topic } from '../api.ts';
 import type { Cli } from '../cli.ts';
 import { addCommand, addGroup } from '../help.ts';
+import { dryRun } from '../input.ts';
 import { Progress } from '../progress.ts';
 import { resourcePath } from '../requests.ts';
 import { readTopic } from '../topic-reader.ts';
@@ -83,6 +84,7 @@ function withOptions(command: Command): Command {
 
 async function withTopic(cli: Cli, measure: (weir: Weir, topic: string) => Promise<void>): Promise<void> {
   const name = `weir-bench-${randomBytes(4).toString('hex')}`;
+  dryRun(cli, `Would create the topic ${name}, and delete it afterwards.`);
   await cli.json<Topic>({ method: 'POST', path: '/v1/topics', body: { name, partitions } });
   const weir = await cli.weir();
   try {
@@ -102,6 +104,7 @@ async function nodes(cli: Cli, options: BenchOptions): Promise<void> {
   const weir = await cli.weir();
   const path = `/weir-bench-${randomBytes(4).toString('hex')}`;
   const data = 'x'.repeat(options.size);
+  dryRun(cli, `Would create the node ${path}, and delete it afterwards.`);
   await weir.tree.create(path, data);
   const half = { ...options, for: options.for / 2 };
   try {

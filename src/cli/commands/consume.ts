@@ -60,6 +60,8 @@ Formats (-f): %t topic, %p partition, %o offset, %k key, %v value, %T timestamp,
     .option('--exec <command>', 'with -g: a shell command that gets each value on its stdin')
     .action(async (topics: string[], options: ConsumeOptions) => {
       if (options.group !== undefined) {
+        if (cli.globals.dryRun)
+          throw usageError('A member joins its group: there is no dry run. --commit none moves no offset.');
         if (options.partition) throw usageError('The group decides which partitions a member reads: leave out -p.');
         if (!['auto', 'none'].includes(options.commit))
           throw usageError(`--commit is "${options.commit}"; it is auto or none.`);

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { checkContextName, unknownContext } from '../contexts.ts';
 import { addCommand, addGroup } from '../help.ts';
+import { dryRun } from '../input.ts';
 import { printable } from '../table.ts';
 
 export function addContextCommands(program: Command, cli: Cli): void {
@@ -23,6 +24,7 @@ export function addContextCommands(program: Command, cli: Cli): void {
     .option('--cacert <file>', 'PEM file with the certificate authorities of the server')
     .action(async (name: string, { cacert }: { cacert?: string }) => {
       checkContextName(name);
+      dryRun(cli, `Would add the context ${name}.`);
       const { url = cli.io.env.WEIR_URL || 'http://localhost:7070', token } = cli.globals;
       await cli.contexts.change((all) => {
         all.contexts[name] = {
@@ -39,6 +41,7 @@ export function addContextCommands(program: Command, cli: Cli): void {
     summary: 'Make a context the current one',
     examples: ['weir context use local'],
   }).action(async (name: string) => {
+    dryRun(cli, `Would use the context ${name}.`);
     await cli.contexts.change((all) => {
       if (!all.contexts[name]) throw unknownContext(name, all.contexts);
       all.current = name;
@@ -73,6 +76,7 @@ export function addContextCommands(program: Command, cli: Cli): void {
     summary: 'Remove a context',
     examples: ['weir context rm local'],
   }).action(async (name: string) => {
+    dryRun(cli, `Would remove the context ${name}.`);
     await cli.contexts.change((all) => {
       if (!all.contexts[name]) throw unknownContext(name, all.contexts);
       delete all.contexts[name];

@@ -67,7 +67,7 @@ async function edit(cli: Cli, path: string): Promise<void> {
 async function runEditor(cli: Cli, file: string): Promise<void> {
   const { VISUAL, EDITOR } = cli.io.env;
   const editor = VISUAL || EDITOR || 'vi';
-  const child = spawn('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' });
+  const child = spawn('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit', env: { ...cli.io.env } });
   const [code] = (await once(child, 'exit')) as [number | null];
   if (code !== 0) throw new CliError(`The editor "${editor}" ended with ${code ?? 'a signal'}; nothing was written.`);
 }

@@ -11,6 +11,9 @@ import { pairs, queryText, resourcePath } from '../requests.ts';
 import { countText, sizeText } from '../units.ts';
 import { collected, integerFrom } from '../values.ts';
 
+/** Results that wait to be printed. */
+const unprintedMax = 10_000;
+
 interface ProduceOptions {
   keySeparator?: string;
   key?: string;
@@ -64,6 +67,9 @@ async function produce(cli: Cli, topic: string, values: string[], options: Produ
     headers: { 'content-type': 'application/x-ndjson', ...(fence !== undefined && { 'weir-fence': fence }) },
     body: '@-',
   });
+  if (values.length === 0 && (file ?? '-') === '-' && cli.io.stdin.isTTY) {
+    cli.out.note('Each line is a record. Ctrl-D ends it.');
+  }
   const progress = new Progress(cli, sizeText);
   const lines = values.length > 0 ? values : linesOf(cli, file ?? '-', (bytes, of) => progress.show(bytes, of));
   const producerOptions: ProducerOptions = {
@@ -98,6 +104,7 @@ async function produce(cli: Cli, topic: string, values: string[], options: Produ
 /** Sends records as fast as the server takes them, and stops at the first failure. */
 class Sender {
   appended = 0;
+  #unprinted = 0;
   readonly #cli: Cli;
   readonly #producer: Producer;
   readonly #pending = new Set<Promise<void>>();
@@ -125,11 +132,15 @@ class Sender {
     this.#pending.add(settled);
     void settled.then(() => this.#pending.delete(settled));
     if (this.#cli.out.format === undefined || this.#cli.out.format === 'table') return;
+    // A reader of the results that is slow slows the sending down.
+    if (this.#unprinted >= unprintedMax) await this.#printed;
+    this.#unprinted += 1;
     const before = this.#printed;
     this.#printed = sent.then(
       async (appended) => {
         await before;
         await this.#print(appended);
+        this.#unprinted -= 1;
       },
       () => before,
     );
