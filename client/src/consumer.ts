@@ -1,8 +1,10 @@
 // A consumer of a group: batches of records, each partition in order, commits, and a hand-over that loses nothing.
+
+import type { MemberOwner } from './connected-member.ts';
 import type { WeirError } from './errors.ts';
 import type { Http } from './http.ts';
 import { Listeners } from './listeners.ts';
-import type { Member, MemberOwner } from './member.ts';
+import type { Member } from './member.ts';
 import { backoffMs, type Settings } from './options.ts';
 import { type Duration, deferred, now, sleep, uniqueId } from './time.ts';
 import type { Group, JoinGroup, LogRecord, TopicPartitions } from './wire.ts';

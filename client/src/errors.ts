@@ -4,7 +4,7 @@ import type { ErrorCode, Problem } from './wire.ts';
 /** Failures that the client itself finds. */
 export type ClientErrorCode = 'UNREACHABLE' | 'CLOSED' | 'BUFFER_FULL';
 
-export interface WeirErrorFields {
+interface WeirErrorFields {
   code: ErrorCode | ClientErrorCode;
   detail: string;
   status?: number;

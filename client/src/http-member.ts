@@ -1,8 +1,8 @@
 // A member of a group over HTTP, for where no WebSocket opens: consume calls while there is room for records, heartbeats otherwise.
 import type { Commits } from './commits.ts';
+import type { ConnectedMember, MemberOptions, MemberOwner } from './connected-member.ts';
 import { isWeirError, type WeirError } from './errors.ts';
 import { type Http, queryOf } from './http.ts';
-import type { ConnectedMember, MemberOptions, MemberOwner } from './member.ts';
 import { backoffMs, type Settings } from './options.ts';
 import { linkedController, sleep } from './time.ts';
 import type { Consumed, GroupJoined, GroupMembership, LogRecord, TopicPartitions } from './wire.ts';

@@ -34,11 +34,21 @@ export type {
 } from './wire.ts';
 
 export class Weir extends TreeClient {
-  /** A client with the URL and token of the environment: `WEIR_URL` (several with commas between them) and `WEIR_TOKEN`. */
+  /**
+   * A client with what the environment says: `WEIR_URL` (several with commas between them), `WEIR_TOKEN`, and the files of
+   * certificates `WEIR_CACERT`, `WEIR_CERT` and `WEIR_KEY`.
+   */
   static fromEnv(options: Partial<WeirOptions> = {}): Weir {
     const { process } = globalThis as { process?: { env: { [name: string]: string | undefined } } };
-    const { WEIR_URL: url = 'http://localhost:7070', WEIR_TOKEN: token } = process?.env ?? {};
-    return new Weir({ url, ...(token !== undefined && { token }), ...options });
+    const { WEIR_URL: url = 'http://localhost:7070', WEIR_TOKEN: token, ...env } = process?.env ?? {};
+    const files = { ca: env.WEIR_CACERT, cert: env.WEIR_CERT, key: env.WEIR_KEY };
+    const tls = Object.entries(files).flatMap(([name, file]) => (file ? [[name, { file }]] : []));
+    return new Weir({
+      url,
+      ...(token !== undefined && { token }),
+      ...(tls.length > 0 && { tls: Object.fromEntries(tls) }),
+      ...options,
+    });
   }
 
   /** Appends records. With a `name`, each exactly once. */

@@ -13,6 +13,7 @@ export type { ClientEvent, RetryOptions, WebSocketLike, WeirOptions } from './op
 export type { Appended } from './producer-lane.ts';
 export type { RecordInput } from './record-input.ts';
 export type { Duration } from './time.ts';
+export type { Pem, TlsOptions } from './tls.ts';
 export type { ErrorCode, LogRecord, TopicPartitions } from './wire.ts';
 export { Admin, Consumer, type ConsumerOptions, Producer, type ProducerOptions, type TailOptions, type TailRecord };
 

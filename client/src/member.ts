@@ -1,38 +1,11 @@
 // A member of a group: over a WebSocket, or over HTTP where none opens.
 import { Commits } from './commits.ts';
-import { closedError, type WeirError } from './errors.ts';
+import type { ConnectedMember, MemberOptions, MemberOwner } from './connected-member.ts';
+import { closedError } from './errors.ts';
 import type { Http } from './http.ts';
 import type { Settings } from './options.ts';
 import { SocketMember } from './socket-member.ts';
-import type { JoinGroup, LogRecord, TopicPartitions } from './wire.ts';
-
-export interface MemberOptions {
-  group: string;
-  join: JoinGroup;
-  /** How many records the server may send before any was processed. */
-  credit: number;
-}
-
-export interface MemberOwner {
-  /** @param isSame the member has what it had before the connection was lost, and nobody else had it meanwhile */
-  joined(assignment: TopicPartitions[], isSame: boolean): void;
-  assigned(partitions: TopicPartitions[]): void;
-  /** To be released by `release` once nothing of them is processed any more. */
-  revoking(partitions: TopicPartitions[]): void;
-  /** They belong to another member, or are gone. */
-  lost(partitions: TopicPartitions[]): void;
-  records(batch: { topic: string; partition: number; records: LogRecord[]; nextOffset: number }): void;
-  failed(error: WeirError): void;
-}
-
-/** A member as one kind of connection makes it. */
-export interface ConnectedMember {
-  give(records: number): void;
-  sendCommits(): void;
-  release(partitions: TopicPartitions[]): void;
-  rejoin(): void;
-  leave(): Promise<void>;
-}
+import type { TopicPartitions } from './wire.ts';
 
 export class Member {
   readonly #commits = new Commits();

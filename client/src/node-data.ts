@@ -5,7 +5,7 @@ import type { Node, Stat } from './wire.ts';
 export type DataInput = string | Uint8Array | number | boolean | object | null;
 
 /** The fields of a request that carry data. */
-export interface DataFields {
+interface DataFields {
   data?: string;
   dataBase64?: string;
   contentType?: string;
@@ -60,6 +60,6 @@ export function toBase64(bytes: Uint8Array): string {
   return btoa(text);
 }
 
-export function fromBase64(text: string): Uint8Array {
+function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 }

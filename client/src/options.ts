@@ -1,5 +1,6 @@
 // What a client is made with.
 import { type Duration, durationMs } from './time.ts';
+import type { TlsOptions } from './tls.ts';
 
 /** How often, and for how long, what failed is tried again. */
 export interface RetryOptions {
@@ -34,7 +35,9 @@ export interface WeirOptions {
   url: string | readonly string[];
   /** The token of access control, or a function that gets one; it is asked for each request and each connection. */
   token?: string | (() => string | Promise<string>);
-  /** In place of the global `fetch`, such as one that knows a private certificate authority. */
+  /** Certificates of one's own, on Node.js; WebSockets need the package ws then. */
+  tls?: TlsOptions;
+  /** In place of the global `fetch`. */
   fetch?: typeof fetch;
   /** Opens a WebSocket in place of the global class, or of the package ws; null: use HTTP for everything. */
   webSocket?: ((url: string, protocols: string[]) => WebSocketLike | Promise<WebSocketLike>) | null;
@@ -53,6 +56,7 @@ export interface Settings {
   token: () => Promise<string | undefined>;
   fetch: typeof fetch;
   webSocket: WeirOptions['webSocket'];
+  tls: TlsOptions | undefined;
   retryForMs: number;
   minDelayMs: number;
   maxDelayMs: number;
@@ -73,13 +77,23 @@ export function settingsOf(options: WeirOptions): Settings {
   return {
     urls,
     token: async () => (typeof token === 'function' ? token() : token),
-    fetch: options.fetch ?? ((input, init) => fetch(input, init)),
+    fetch: options.fetch ?? (options.tls ? lazyFetch(options.tls) : (input, init) => fetch(input, init)),
     webSocket: options.webSocket,
+    tls: options.tls,
     retryForMs: durationMs(retry.for ?? 30_000),
     minDelayMs: durationMs(retry.minDelay ?? 50),
     maxDelayMs: durationMs(retry.maxDelay ?? 5000),
     sessionTtlMs: durationMs(options.sessionTtl ?? 10_000),
     onEvent: options.onEvent ?? (() => {}),
+  };
+}
+
+/** Few clients need it, so it is loaded with the first request. */
+function lazyFetch(tls: TlsOptions): typeof fetch {
+  let made: Promise<typeof fetch> | undefined;
+  return async (input, init) => {
+    made ??= import('./tls.ts').then(({ fetchOverTls }) => fetchOverTls(tls));
+    return (await made)(input, init);
   };
 }
 

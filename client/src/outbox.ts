@@ -16,7 +16,7 @@ const frameMax = { requests: 256, bytes: 512 * 1024 };
 /** Refusals after which nothing is stored, not even the refusal: the write keeps its number and is sent again. */
 const passing: ReadonlySet<string> = new Set(['STORE_FULL', 'TOO_MANY_REQUESTS', 'STORE_UNAVAILABLE', 'LOADING']);
 
-export interface Entry {
+interface Entry {
   readonly request: LinkRequest;
   /** The request as JSON. */
   readonly text: string;

@@ -26,7 +26,7 @@ export interface Batch {
   reject(error: unknown): void;
 }
 
-export interface LaneOptions {
+interface LaneOptions {
   topic: string;
   maxInFlight: number;
   acks: '1' | 'all';

@@ -4,7 +4,7 @@ import { backoffMs, type Settings } from './options.ts';
 import { now } from './time.ts';
 import { NoWebSocket, type OpenSocket, openSocket } from './web-socket.ts';
 
-export interface SocketOwner {
+interface SocketOwner {
   /** The path and query, for each attempt. */
   path(): string;
   /** Whether a lost connection is to be made anew. */

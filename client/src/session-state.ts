@@ -13,6 +13,11 @@ export type SessionStateName = 'connected' | 'suspended' | 'lost';
 /** The share of the time to live that is left when `signal` is aborted: time to stop before the session can have ended. */
 const marginShare = 0.2;
 
+/** A page that was frozen is told so before its timers run, and before anything else does what only a holder may do. */
+const { document: page } = globalThis as {
+  document?: Record<'addEventListener' | 'removeEventListener', (event: 'resume', listener: () => void) => void>;
+};
+
 export class SessionState {
   readonly id: string;
   readonly handle: string;
@@ -26,6 +31,7 @@ export class SessionState {
   #deadline: number;
   #controller = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #resumed = () => this.#watchDeadline();
 
   /** @param sentAt when the request that created it was sent: its time to live began later than that */
   constructor(
@@ -39,6 +45,7 @@ export class SessionState {
     this.#onEvent = onEvent;
     this.#deadline = sentAt + this.ttlMs;
     onEvent({ type: 'session', id: this.id, state: 'connected' });
+    page?.addEventListener('resume', this.#resumed);
     this.#watchDeadline();
   }
 
@@ -87,6 +94,7 @@ export class SessionState {
   lose(reason: WeirError): void {
     if (this.#state === 'lost') return;
     clearTimeout(this.#timer);
+    page?.removeEventListener('resume', this.#resumed);
     this.#controller.abort(reason);
     this.#change('lost');
     this.#listeners.clear();
@@ -104,20 +112,17 @@ export class SessionState {
     return this.#deadline - this.ttlMs * marginShare - now();
   }
 
+  /** Aborts the signal when its time has come: at once, if it has passed already. */
   #watchDeadline(): void {
     clearTimeout(this.#timer);
     if (this.#controller.signal.aborted) return;
-    this.#timer = setTimeout(
-      () => {
-        const detail = `Session ${this.id} was not renewed in time: it may end before the next renewal.`;
-        if (this.#leftMs() > 0) {
-          this.#watchDeadline();
-          return;
-        }
-        this.suspended();
-        this.#controller.abort(new WeirError({ code: 'SESSION_EXPIRED', detail, status: 410 }));
-      },
-      Math.max(0, this.#leftMs()),
-    );
+    const leftMs = this.#leftMs();
+    if (leftMs > 0) {
+      this.#timer = setTimeout(() => this.#watchDeadline(), leftMs);
+      return;
+    }
+    const detail = `Session ${this.id} was not renewed in time: it may end before the next renewal.`;
+    this.suspended();
+    this.#controller.abort(new WeirError({ code: 'SESSION_EXPIRED', detail, status: 410 }));
   }
 }

@@ -1,8 +1,8 @@
 // A member of a group over one WebSocket: it joins again under its id when the connection breaks, and tells its owner what it has.
 import type { Commits } from './commits.ts';
+import type { ConnectedMember, MemberOptions, MemberOwner } from './connected-member.ts';
 import { errorOfProblem, type WeirError } from './errors.ts';
 import { queryOf } from './http.ts';
-import type { ConnectedMember, MemberOptions, MemberOwner } from './member.ts';
 import type { Settings } from './options.ts';
 import { ReconnectingSocket } from './reconnecting-socket.ts';
 import { now } from './time.ts';

@@ -15,6 +15,7 @@ export type { ClientEvent, RetryOptions, WebSocketLike, WeirOptions } from './op
 export type { SessionStateName } from './session-state.ts';
 export type { ServerSentEvent } from './sse.ts';
 export type { Duration } from './time.ts';
+export type { Pem, TlsOptions } from './tls.ts';
 export type { ExportEnd, ImportOptions, NodeSource } from './transfer.ts';
 export type * from './tree.ts';
 export type { Transaction as WatchTransaction } from './watch.ts';

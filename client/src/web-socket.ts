@@ -1,7 +1,8 @@
-// Opens a WebSocket with what the platform has: the global class of browsers and Node.js 22, or the package ws on Node.js 20.
+// Opens a WebSocket with what the platform has: the global class of browsers and Node.js 22, or the package ws on Node.js 20 and for
+// certificates of one's own.
 import type { Settings, WebSocketLike } from './options.ts';
 
-export interface SocketHandlers {
+interface SocketHandlers {
   opened(): void;
   received(frame: string): void;
   /** Once, also if it was never opened. */
@@ -19,22 +20,22 @@ type SocketClass = new (url: string, protocols: string[]) => WebSocketLike;
 /** There is nothing that could open a WebSocket. */
 export class NoWebSocket extends Error {}
 
+/** The class of the package ws, if it is installed. */
+async function socketOfPackage(): Promise<SocketClass | undefined> {
+  // A name that bundlers do not follow: browsers do not need the package.
+  const name = ['w', 's'].join('');
+  const module = await import(/* @vite-ignore */ name).catch(() => undefined);
+  return (module as { WebSocket: SocketClass } | undefined)?.WebSocket;
+}
+
 /** @throws NoWebSocket */
-async function openerOf(settings: Settings): Promise<NonNullable<Settings['webSocket']>> {
-  const { webSocket } = settings;
+async function openerOf({ webSocket, tls }: Settings): Promise<NonNullable<Settings['webSocket']>> {
   if (webSocket) return webSocket;
   if (webSocket === null) throw new NoWebSocket('The option webSocket is null.');
-  let found = (globalThis as { WebSocket?: SocketClass }).WebSocket;
-  if (!found) {
-    // A name that bundlers do not follow: only Node.js 20 needs the package.
-    const name = ['w', 's'].join('');
-    const module = (await import(/* @vite-ignore */ name).catch(() => undefined)) as
-      | { WebSocket: SocketClass }
-      | undefined;
-    found = module?.WebSocket;
-  }
-  if (!found) throw new NoWebSocket('Node.js 20 has no WebSocket, and the package ws is not installed.');
-  const Found = found;
+  const platform = (globalThis as { WebSocket?: SocketClass }).WebSocket;
+  const Found = (!tls && platform) || (await socketOfPackage());
+  if (!Found) throw new NoWebSocket(`${tls ? 'The option tls' : 'Node.js 20'} needs the package ws for WebSockets.`);
+  if (tls) return (await import('./tls.ts')).socketsOverTls(tls, Found);
   return (url, protocols) => new Found(url, protocols);
 }
 

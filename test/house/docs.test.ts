@@ -4,13 +4,29 @@ import { posix } from 'node:path';
 import t from 'tap';
 import { flagOf } from '../../src/config/config.ts';
 import { options } from '../../src/config/options.ts';
-import { exists, filesBelow, read, scripts, sources, tests } from './repository.ts';
+import { client, exists, filesBelow, read, scripts, sources, tests } from './repository.ts';
 
 const pages = [
   ...filesBelow('docs', '.md'),
-  ...['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', 'bench/README.md', 'bench/HISTORY.md'],
+  ...filesBelow('examples', '.md'),
+  ...[
+    'README.md',
+    'client/README.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+    'SECURITY.md',
+    'bench/README.md',
+    'bench/HISTORY.md',
+  ],
 ];
-const code = [...sources, ...scripts, ...tests, ...filesBelow('bench', '.ts'), ...filesBelow('testbed', '.ts')];
+const code = [
+  ...sources,
+  ...client,
+  ...scripts,
+  ...tests,
+  ...filesBelow('bench', '.ts'),
+  ...filesBelow('testbed', '.ts'),
+];
 /** This file spells out what it looks for. */
 const self = 'test/house/docs.test.ts';
 
@@ -135,7 +151,7 @@ t.test('code and pages cite only what is in the repository', async (t) => {
 });
 
 t.test('each metric and each option that a page names is there', async (t) => {
-  const all = sources.map(read).join('\n');
+  const all = [...sources, ...client].map(read).join('\n');
   const programs = [...filesBelow('test', '.ts'), ...filesBelow('bench', '.ts'), 'compose.yaml'].map(read).join('\n');
   const offenders = pages.flatMap((page) => [
     ...[...read(page).matchAll(/\bweir_([a-z_]+[a-z])/g)]

@@ -1,7 +1,7 @@
 // Exports: each is used by the product. What only tests use belongs to test/helpers, or is gone.
 import { dirname, posix } from 'node:path';
 import t from 'tap';
-import { codeOf, filesBelow, sources, tests } from './repository.ts';
+import { client, codeOf, filesBelow, read, sources, tests } from './repository.ts';
 
 const programs = [...filesBelow('bench', '.ts'), ...filesBelow('testbed', '.ts')];
 
@@ -23,11 +23,20 @@ function importedBy(files: string[]): Set<string> {
   return new Set(imported);
 }
 
-const byProduct = importedBy([...sources, ...programs]);
+/** What the package of the client exports to programs. */
+const entries: string[] = Object.values<string | { default: string }>(
+  JSON.parse(read('client/package.json')).exports,
+).flatMap((entry) =>
+  typeof entry === 'string' ? [] : entry.default.replace('./dist/', 'client/src/').replace(/js$/, 'ts'),
+);
+const product = [...sources, ...client.filter((file) => file !== 'client/src/wire.ts')];
+const byProduct = importedBy([...product, ...programs]);
+for (const entry of entries) byProduct.add(`${entry}#*`);
+
 const byTests = importedBy(tests);
 
 /** Exported values of the product, each with how often its own file names it besides. */
-const values = sources.flatMap((file) => {
+const values = product.flatMap((file) => {
   const text = codeOf(file);
   return [...text.matchAll(/^export (?:abstract )?(?:async )?(?:function\*?|const|let|class|enum) (\w+)/gm)].map(
     ([, name = '']) => ({ file, name, ownUses: text.split(new RegExp(`\\b${name}\\b`)).length - 2 }),
@@ -35,7 +44,7 @@ const values = sources.flatMap((file) => {
 });
 
 /** Exported types of the product, also those that a file passes on from another one. */
-const types = sources.flatMap((file) => {
+const types = product.flatMap((file) => {
   const text = codeOf(file);
   const declared = [...text.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name = '']) => name);
   const passedOn = [...text.matchAll(/^export (?:type )?\{([^}]*)\} from/gm)].flatMap(([, names = '']) =>

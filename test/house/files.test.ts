@@ -1,10 +1,11 @@
 // The rules for files that no compiler and no linter of ours knows. Each rule lists its offenders.
 import { posix } from 'node:path';
 import t from 'tap';
-import { exists, filesBelow, filesWith, filesWithout, read, root, sources, tests } from './repository.ts';
+import { client, exists, filesBelow, filesWith, filesWithout, read, root, sources, tests } from './repository.ts';
 
 const code = [
   ...sources,
+  ...client,
   ...tests,
   ...filesBelow('bench', '.ts'),
   ...filesBelow('testbed', '.ts'),
@@ -18,7 +19,9 @@ const code = [
 ];
 const prose = [
   ...filesBelow('docs', '.md'),
+  ...filesBelow('examples', '.md'),
   'README.md',
+  'client/README.md',
   'Dockerfile',
   '.ci/run',
   'package.json',
@@ -41,12 +44,13 @@ t.test('files are named by nouns in kebab-case', async (t) => {
 
 t.test('every source file opens with a comment that says what it owns', async (t) => {
   // The catalogue and its error say so at the declaration itself.
-  t.same(filesWithout(/^(#!.*\n)?(\/\/|\/\*\*)|^import [^\n]+\n\n?(\/\*\*|\/\/)/, sources), []);
+  t.same(filesWithout(/^(#!.*\n)?(\/\/|\/\*\*)|^import [^\n]+\n\n?(\/\*\*|\/\/)/, [...sources, ...client]), []);
 });
 
 t.test('no file but those of tests is longer than 400 lines', async (t) => {
   const lines = (path: string) => read(path).trimEnd().split('\n').length;
-  const long = code.filter((path) => !path.startsWith('test/') && lines(path) > 400);
+  const isGenerated = (path: string) => path === 'client/src/wire.ts';
+  const long = code.filter((path) => !tests.includes(path) && !isGenerated(path) && lines(path) > 400);
   t.same(
     long.map((path) => `${path}: ${lines(path)}`),
     [],
@@ -114,7 +118,16 @@ t.test('the runner looks at every folder of tests, or a command of its own does'
     const lost = scripts.filter((name) => !manifest.scripts[name]?.endsWith(` build/test/${folder}/*.test.js`));
     return [...below, ...lost, ...(files.length === 0 ? [`test/${folder} has no tests`] : [])];
   });
-  t.same([...unread, ...offenders], []);
+  const commandsOfClient: Record<string, string> = { faults: 'test:client', browser: 'test:client:browser' };
+  const folders = new Set(filesBelow('client/test', '.test.ts').map((path) => posix.dirname(path)));
+  const lost = [...folders].filter((folder) => {
+    const command = commandsOfClient[posix.basename(folder)];
+    const glob = `build/${folder}/*.test.js`;
+    return folder === 'client/test'
+      ? !read('.taprc').includes(`"${glob}"`)
+      : !manifest.scripts[command ?? '']?.endsWith(` ${glob}`);
+  });
+  t.same([...unread, ...offenders, ...lost], []);
 });
 
 t.test('tests wait for conditions, and not for a time', async (t) => {

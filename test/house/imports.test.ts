@@ -1,7 +1,7 @@
 // Who may import whom (docs/ARCHITECTURE.md): schemas <- core <- store <- broker <- (http, ws) <- app <- server <- programs <- cli; and
 // between the rooms of broker: watches, sessions <- metadata <- log <- groups. Each rule lists its offenders.
 import t from 'tap';
-import { codeOf, exists, filesBelow, filesWith, importsOf, read, sources } from './repository.ts';
+import { client, codeOf, exists, filesBelow, filesWith, importsOf, read, sources } from './repository.ts';
 
 const manifest = JSON.parse(read('package.json'));
 
@@ -203,7 +203,7 @@ t.test('http and ws take no command of the store but through its nouns', async (
 
 t.test('no file imports itself through others, not even for its types', async (t) => {
   const graph = new Map(
-    sources.map((file) => [
+    [...sources, ...client].map((file) => [
       file,
       importsOf(file).flatMap(({ file: target }) => (target === undefined ? [] : [target])),
     ]),
@@ -217,6 +217,6 @@ t.test('no file imports itself through others, not even for its types', async (t
     for (const target of graph.get(file) ?? []) visit(target, [...trail, file]);
     done.add(file);
   };
-  for (const file of sources) visit(file, []);
+  for (const file of [...sources, ...client]) visit(file, []);
   t.same(circles, []);
 });

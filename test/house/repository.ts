@@ -59,7 +59,9 @@ export function luaWithoutComments(text: string): string {
 
 /** Every file of the project's own TypeScript: what is shipped, and what tests it. */
 export const sources = [...filesBelow('schemas', '.ts'), ...filesBelow('src', '.ts')];
-export const tests = filesBelow('test', '.ts');
+export const tests = [...filesBelow('test', '.ts'), ...filesBelow('client/test', '.ts')];
+/** The npm package that programs use. */
+export const client = filesBelow('client/src', '.ts');
 export const scripts = filesBelow('src/store/lua', '.lua');
 export const entryScripts = scripts.filter((path) => !path.startsWith('src/store/lua/lib/'));
 

@@ -21,7 +21,7 @@ export interface Place {
   token: number;
 }
 
-export async function takePlace(session: Session, parent: string, prefix: string, data?: DataInput): Promise<Place> {
+async function takePlace(session: Session, parent: string, prefix: string, data?: DataInput): Promise<Place> {
   const { path, name, stat } = await session.tree.createSequential(`${parent}/${prefix}`, data, {
     mode: 'ephemeral',
     parents: true,
@@ -50,7 +50,7 @@ export interface Waiting {
 }
 
 /** Waits until no node is before this one, or none whose name begins with `prefix`. @throws WeirError SESSION_EXPIRED; NotFree */
-export async function waitForTurn(
+async function waitForTurn(
   { session, path, name }: Place,
   prefix: string,
   { signal, waits = true }: Waiting,

@@ -1,0 +1,96 @@
+// TLS with certificates of one's own, on Node.js alone: its fetch and its WebSocket take no options for it, so requests go through
+// node:https and sockets through the package ws. Loaded only where the option `tls` is given.
+
+/** PEM as text or bytes, or the file that has it; files are read once, when the first connection is made. */
+export type Pem = string | Uint8Array | { file: string };
+
+export interface TlsOptions {
+  /** The authorities that may sign the certificate of a server; default: those of Node.js. */
+  ca?: Pem | readonly Pem[];
+  /** The client's certificate and its key, for servers that ask for one. */
+  cert?: Pem;
+  key?: Pem;
+  /** false: any certificate is taken, and whoever is between client and server can read and change everything. Default: true. */
+  rejectUnauthorized?: boolean;
+}
+
+/** As much of Node.js as this file needs; what browsers have not is not imported, so that bundlers need not look for it. */
+interface NodeProcess {
+  getBuiltinModule(name: 'node:fs'): { readFileSync(path: string, encoding: 'utf8'): string };
+  getBuiltinModule(name: 'node:stream'): { Readable: { toWeb(stream: object): ReadableStream<Uint8Array> } };
+  getBuiltinModule(name: 'node:https'): {
+    Agent: new (options: object) => object;
+    request(url: URL, options: object, responded: (response: NodeResponse) => void): NodeRequest;
+  };
+}
+
+interface NodeResponse {
+  statusCode: number;
+  rawHeaders: string[];
+  resume(): void;
+}
+
+interface NodeRequest {
+  on(event: 'error', listener: (error: Error) => void): void;
+  end(body?: string | Uint8Array): void;
+}
+
+type SecureSocketClass<Socket> = new (url: string, protocols: string[], options: object) => Socket;
+
+/** @throws TypeError where this is no Node.js, or too old a one */
+function nodeProcess(): NodeProcess {
+  const { process } = globalThis as { process?: Partial<NodeProcess> };
+  if (process?.getBuiltinModule) return process as NodeProcess;
+  throw new TypeError('The option tls needs Node.js 20.19 or newer; a browser has certificates of its own.');
+}
+
+function contentOf(pem: Pem): string | Uint8Array {
+  if (typeof pem === 'string' || pem instanceof Uint8Array) return pem;
+  return nodeProcess().getBuiltinModule('node:fs').readFileSync(pem.file, 'utf8');
+}
+
+/** What `node:tls` takes. */
+function secureContext({ ca, cert, key, rejectUnauthorized }: TlsOptions): object {
+  return {
+    ...(ca !== undefined && { ca: Array.isArray(ca) ? ca.map(contentOf) : contentOf(ca as Pem) }),
+    ...(cert !== undefined && { cert: contentOf(cert) }),
+    ...(key !== undefined && { key: contentOf(key) }),
+    ...(rejectUnauthorized !== undefined && { rejectUnauthorized }),
+  };
+}
+
+/** A `fetch` that uses the certificates; for URLs of http it is the global one. It follows no redirects: the API has none. */
+export function fetchOverTls(options: TlsOptions): typeof fetch {
+  const node = nodeProcess();
+  const { Agent, request } = node.getBuiltinModule('node:https');
+  const { Readable } = node.getBuiltinModule('node:stream');
+  const agent = new Agent({ keepAlive: true, ...secureContext(options) });
+  return (input, init = {}) => {
+    const url = new URL(String(input));
+    if (url.protocol !== 'https:') return fetch(input, init);
+    const { method, headers, body, signal } = init as RequestInit & { body?: string | Uint8Array };
+    return new Promise((resolve, reject) => {
+      const sent = request(url, { agent, method, headers, signal }, (response) => {
+        const { statusCode: status, rawHeaders } = response;
+        const isEmpty = status === 204 || status === 304;
+        if (isEmpty) response.resume();
+        const pairs = rawHeaders.flatMap((name, at): [string, string][] =>
+          at % 2 === 0 ? [[name, rawHeaders[at + 1] ?? '']] : [],
+        );
+        resolve(new Response(isEmpty ? null : Readable.toWeb(response), { status, headers: pairs }));
+      });
+      sent.on('error', reject);
+      sent.end(body);
+    });
+  };
+}
+
+/** Opens WebSockets that use the certificates. @param Class that of the package ws */
+export function socketsOverTls<Socket>(
+  options: TlsOptions,
+  Class: new (url: string, protocols: string[]) => Socket,
+): (url: string, protocols: string[]) => Socket {
+  const secure = secureContext(options);
+  const SecureSocket = Class as SecureSocketClass<Socket>;
+  return (url, protocols) => new SecureSocket(url, protocols, secure);
+}
