@@ -6,7 +6,7 @@ import type { Http } from './http.ts';
 import { Listeners } from './listeners.ts';
 import type { Member } from './member.ts';
 import { backoffMs, type Settings } from './options.ts';
-import { type Duration, deferred, now, sleep, uniqueId } from './time.ts';
+import { type Duration, deferred, now, sleep } from './time.ts';
 import type { Group, JoinGroup, LogRecord, TopicPartitions } from './wire.ts';
 
 export interface ConsumerOptions {
@@ -105,7 +105,7 @@ export class Consumer implements AsyncDisposable {
     this.#onClose = () => onClose(this);
     const { group, topics, pattern, instanceId, reset, sessionTimeout, rebalanceTimeout, memberId } = options;
     const join: JoinGroup = {
-      memberId: memberId ?? memberIdOf(group),
+      ...(memberId !== undefined && { memberId }),
       ...(topics && { topics: [...topics] }),
       ...(pattern !== undefined && { pattern }),
       ...(instanceId !== undefined && { instanceId }),
@@ -371,20 +371,4 @@ interface Work {
 
 function keyOf(topic: string, partition: number): string {
   return `${partition} ${topic}`;
-}
-
-/** A tab that loads its page again is the same member. */
-function memberIdOf(group: string): string {
-  const { sessionStorage } = globalThis as {
-    sessionStorage?: { getItem(name: string): string | null; setItem(name: string, value: string): void };
-  };
-  const name = `weir-member:${group}`;
-  try {
-    const id = sessionStorage?.getItem(name) ?? uniqueId();
-    sessionStorage?.setItem(name, id);
-    return id;
-  } catch {
-    // A page may be forbidden to store anything.
-    return uniqueId();
-  }
 }

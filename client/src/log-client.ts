@@ -1,10 +1,9 @@
 // A client of logs alone: producers, consumers, tails and administration.
 import { Admin } from './admin.ts';
-import { Consumer, type ConsumerOptions } from './consumer.ts';
+import { Consumer, type ConsumerOptions, type RecordBatch } from './consumer.ts';
 import { type ClientInternals, CoreClient } from './core-client.ts';
 import { Producer, type ProducerOptions } from './producer.ts';
 import type { TailOptions, TailRecord } from './tail.ts';
-import { uniqueId } from './time.ts';
 
 export type * from './admin.ts';
 export type { ConsumerEvents, OnError, RecordBatch, RunOptions } from './consumer.ts';
@@ -52,27 +51,9 @@ export function consumerOf(
   { http, channel, settings, add, remove }: ClientInternals,
   options: ConsumerOptions,
 ): Consumer {
-  const deadLetter = async (
-    topic: string,
-    { records, ...from }: { topic: string; partition: number; records: object[] },
-    error: unknown,
-  ) => {
-    const dead = records.map((record) => {
-      const {
-        offset,
-        timestamp: _,
-        headers = {},
-        ...rest
-      } = record as { offset: number; timestamp: number; headers?: object };
-      const about = {
-        'weir-topic': from.topic,
-        'weir-partition': String(from.partition),
-        'weir-offset': String(offset),
-        'weir-error': String(error),
-      };
-      return { ...rest, headers: { ...(Array.isArray(headers) ? Object.fromEntries(headers) : headers), ...about } };
-    });
-    await channel.request({ op: 'produce', topic, records: dead, idempotencyKey: uniqueId() });
+  const deadLetter = async (topic: string, batch: RecordBatch, error: unknown) => {
+    const { sendToDeadLetter } = await import('./dead-letter.ts');
+    await sendToDeadLetter(channel, topic, batch, error);
   };
   return add(new Consumer(http, settings, options, deadLetter, remove));
 }

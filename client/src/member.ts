@@ -5,6 +5,7 @@ import { closedError } from './errors.ts';
 import type { Http } from './http.ts';
 import type { Settings } from './options.ts';
 import { SocketMember } from './socket-member.ts';
+import { uniqueId } from './time.ts';
 import type { TopicPartitions } from './wire.ts';
 
 export class Member {
@@ -12,7 +13,8 @@ export class Member {
   #connected: ConnectedMember;
   #hasLeft = false;
 
-  constructor(http: Http, settings: Settings, options: MemberOptions, owner: MemberOwner) {
+  constructor(http: Http, settings: Settings, given: MemberOptions, owner: MemberOwner) {
+    const options = { ...given, join: { ...given.join, memberId: given.join.memberId ?? memberIdOf(given.group) } };
     const fallBack = async () => {
       // Few clients need it, so it is loaded only then.
       const { HttpMember } = await import('./http-member.ts');
@@ -48,5 +50,21 @@ export class Member {
     this.#hasLeft = true;
     await this.#connected.leave();
     this.#commits.failAll(closedError('The consumer'));
+  }
+}
+
+/** A tab that loads its page again is the same member. */
+function memberIdOf(group: string): string {
+  const { sessionStorage } = globalThis as {
+    sessionStorage?: { getItem(name: string): string | null; setItem(name: string, value: string): void };
+  };
+  const name = `weir-member:${group}`;
+  try {
+    const id = sessionStorage?.getItem(name) ?? uniqueId();
+    sessionStorage?.setItem(name, id);
+    return id;
+  } catch {
+    // A page may be forbidden to store anything.
+    return uniqueId();
   }
 }

@@ -66,7 +66,7 @@ export interface Settings {
 
 /** @throws TypeError if a URL is none of http or https */
 export function settingsOf(options: WeirOptions): Settings {
-  const { url, token, retry = {} } = options;
+  const { url, token, tls, retry = {} } = options;
   const urls = (typeof url === 'string' ? url.split(',') : url).map((each) => {
     const { protocol, origin, pathname } = new URL(each);
     if (!/^https?:$/.test(protocol))
@@ -77,23 +77,16 @@ export function settingsOf(options: WeirOptions): Settings {
   return {
     urls,
     token: async () => (typeof token === 'function' ? token() : token),
-    fetch: options.fetch ?? (options.tls ? lazyFetch(options.tls) : (input, init) => fetch(input, init)),
+    fetch:
+      options.fetch ??
+      (async (input, init) => (tls ? (await import('./tls.ts')).fetchOverTls(tls) : fetch)(input, init)),
     webSocket: options.webSocket,
-    tls: options.tls,
+    tls,
     retryForMs: durationMs(retry.for ?? 30_000),
     minDelayMs: durationMs(retry.minDelay ?? 50),
     maxDelayMs: durationMs(retry.maxDelay ?? 5000),
     sessionTtlMs: durationMs(options.sessionTtl ?? 10_000),
     onEvent: options.onEvent ?? (() => {}),
-  };
-}
-
-/** Few clients need it, so it is loaded with the first request. */
-function lazyFetch(tls: TlsOptions): typeof fetch {
-  let made: Promise<typeof fetch> | undefined;
-  return async (input, init) => {
-    made ??= import('./tls.ts').then(({ fetchOverTls }) => fetchOverTls(tls));
-    return (await made)(input, init);
   };
 }
 

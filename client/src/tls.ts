@@ -1,5 +1,5 @@
 // TLS with certificates of one's own, on Node.js alone: its fetch and its WebSocket take no options for it, so requests go through
-// node:https and sockets through the package ws. Loaded only where the option `tls` is given.
+// node:https, and sockets through the package ws (package-socket.ts). Loaded only where the option `tls` is given.
 
 /** PEM as text or bytes, or the file that has it; files are read once, when the first connection is made. */
 export type Pem = string | Uint8Array | { file: string };
@@ -35,8 +35,6 @@ interface NodeRequest {
   end(body?: string | Uint8Array): void;
 }
 
-type SecureSocketClass<Socket> = new (url: string, protocols: string[], options: object) => Socket;
-
 /** @throws TypeError where this is no Node.js, or too old a one */
 function nodeProcess(): NodeProcess {
   const { process } = globalThis as { process?: Partial<NodeProcess> };
@@ -50,7 +48,7 @@ function contentOf(pem: Pem): string | Uint8Array {
 }
 
 /** What `node:tls` takes. */
-function secureContext({ ca, cert, key, rejectUnauthorized }: TlsOptions): object {
+export function secureContext({ ca, cert, key, rejectUnauthorized }: TlsOptions): object {
   return {
     ...(ca !== undefined && { ca: Array.isArray(ca) ? ca.map(contentOf) : contentOf(ca as Pem) }),
     ...(cert !== undefined && { cert: contentOf(cert) }),
@@ -59,8 +57,17 @@ function secureContext({ ca, cert, key, rejectUnauthorized }: TlsOptions): objec
   };
 }
 
+/** By the options of their clients: the connections that a client keeps are its own. */
+const fetches = new WeakMap<TlsOptions, typeof fetch>();
+
 /** A `fetch` that uses the certificates; for URLs of http it is the global one. It follows no redirects: the API has none. */
 export function fetchOverTls(options: TlsOptions): typeof fetch {
+  const made = fetches.get(options) ?? newFetch(options);
+  fetches.set(options, made);
+  return made;
+}
+
+function newFetch(options: TlsOptions): typeof fetch {
   const node = nodeProcess();
   const { Agent, request } = node.getBuiltinModule('node:https');
   const { Readable } = node.getBuiltinModule('node:stream');
@@ -83,14 +90,4 @@ export function fetchOverTls(options: TlsOptions): typeof fetch {
       sent.end(body);
     });
   };
-}
-
-/** Opens WebSockets that use the certificates. @param Class that of the package ws */
-export function socketsOverTls<Socket>(
-  options: TlsOptions,
-  Class: new (url: string, protocols: string[]) => Socket,
-): (url: string, protocols: string[]) => Socket {
-  const secure = secureContext(options);
-  const SecureSocket = Class as SecureSocketClass<Socket>;
-  return (url, protocols) => new SecureSocket(url, protocols, secure);
 }

@@ -1,8 +1,7 @@
 // Many nodes at once: exports and imports as lines of JSON, and copies. Loaded when it is needed.
 import { errorOfProblem, isWeirError, WeirError } from './errors.ts';
-import { type Http, nodeUrl, queryOf } from './http.ts';
+import { type Http, type HttpRequest, nodeUrl, queryOf } from './http.ts';
 import { linkedController } from './time.ts';
-import type { CallOptions } from './tree.ts';
 import type { CopyResult, ImportResult, NodeLine, Problem } from './wire.ts';
 
 /** What an export has, and what it left out. */
@@ -24,7 +23,7 @@ export interface ExportEnd {
 export type NodeSource = string | Iterable<SourcePiece> | AsyncIterable<SourcePiece>;
 type SourcePiece = NodeLine | ExportEnd | string | Uint8Array;
 
-export interface ImportOptions extends CallOptions {
+export interface ImportOptions extends Pick<HttpRequest, 'signal'> {
   /** What to do with a node that exists with other content: fail (default), leave it, or set its data. */
   onConflict?: 'fail' | 'skip' | 'overwrite';
   /** Write nothing, and say what would be done. All lines are sent at once, so they must have less than 64 MiB. */
@@ -42,7 +41,7 @@ const dryRunLength = 64 * 1024 * 1024;
 export async function* exportNodes(
   http: Http,
   path: string,
-  { signal }: CallOptions = {},
+  { signal }: Pick<HttpRequest, 'signal'> = {},
 ): AsyncGenerator<NodeLine, ExportEnd, undefined> {
   const { controller, unlink } = linkedController(signal);
   try {
@@ -134,7 +133,7 @@ export async function importNodes(
 export function copyNodes(
   http: Http,
   places: { from: string; to: string },
-  { move = false, signal }: CallOptions & { move?: boolean } = {},
+  { move = false, signal }: Pick<HttpRequest, 'signal'> & { move?: boolean } = {},
 ): Promise<CopyResult> {
   return http.json({ method: 'POST', path: '/v1/copy', body: { ...places, move }, signal });
 }

@@ -15,28 +15,18 @@ export interface OpenSocket {
   close(code?: number): void;
 }
 
-type SocketClass = new (url: string, protocols: string[]) => WebSocketLike;
-
 /** There is nothing that could open a WebSocket. */
 export class NoWebSocket extends Error {}
-
-/** The class of the package ws, if it is installed. */
-async function socketOfPackage(): Promise<SocketClass | undefined> {
-  // A name that bundlers do not follow: browsers do not need the package.
-  const name = ['w', 's'].join('');
-  const module = await import(/* @vite-ignore */ name).catch(() => undefined);
-  return (module as { WebSocket: SocketClass } | undefined)?.WebSocket;
-}
 
 /** @throws NoWebSocket */
 async function openerOf({ webSocket, tls }: Settings): Promise<NonNullable<Settings['webSocket']>> {
   if (webSocket) return webSocket;
   if (webSocket === null) throw new NoWebSocket('The option webSocket is null.');
-  const platform = (globalThis as { WebSocket?: SocketClass }).WebSocket;
-  const Found = (!tls && platform) || (await socketOfPackage());
-  if (!Found) throw new NoWebSocket(`${tls ? 'The option tls' : 'Node.js 20'} needs the package ws for WebSockets.`);
-  if (tls) return (await import('./tls.ts')).socketsOverTls(tls, Found);
-  return (url, protocols) => new Found(url, protocols);
+  const { WebSocket: Socket } = globalThis as { WebSocket?: new (url: string, protocols: string[]) => WebSocketLike };
+  if (Socket && !tls) return (url, protocols) => new Socket(url, protocols);
+  const opener = await (await import('./package-socket.ts')).packageSockets(tls);
+  if (!opener) throw new NoWebSocket('It needs the package ws.');
+  return opener;
 }
 
 /** Opens a socket at `path` of a broker. @throws NoWebSocket, and what the token function throws */

@@ -1,43 +1,35 @@
-// The examples of the README: each runs as it is written, and prints what it says.
-import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+// The examples of the client's README and of the page of recipes: each runs as it is written, and prints what it says.
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { projectRoot } from '../../src/config/config.ts';
 import { startTestServer } from '../../test/helpers/server.ts';
+import * as recipes from '../src/recipes/index.ts';
+import { startClient } from './client.ts';
+import { checkExample } from './printed-examples.ts';
 
 // Programs of their own, which mostly wait.
 t.jobs = 4;
 
 const server = await startTestServer(t);
-const folder = join(projectRoot(), 'build', 'client', 'readme');
-mkdirSync(folder, { recursive: true });
-const readme = readFileSync(join(projectRoot(), 'client', 'README.md'), 'utf8');
-const examples = [...readme.matchAll(/\*\*([^*]+)\.\*\*[^`]*?(?:`[^`\n]+`[^`]*?)*```js\n([\s\S]*?)```/g)];
+const read = (path: string) => readFileSync(join(projectRoot(), path), 'utf8');
+const ofReadme = [
+  ...read('client/README.md').matchAll(/\*\*([^*]+)\.\*\*[^`]*?(?:`[^`\n]+`[^`]*?)*```js\n([\s\S]*?)```/g),
+];
+const ofRecipes = [
+  ...read('docs/recipes.md').matchAll(/^## ([^\n]+)\n(?:(?!^## )[\s\S])*?^With the client:\n\n```js\n([\s\S]*?)```/gm),
+];
 
-t.equal(examples.length, 10, 'there are ten');
-for (const [, name = '', code = ''] of examples) {
-  t.test(name, async (t) => {
-    const file = join(folder, `${name.toLowerCase().replaceAll(' ', '-')}.mjs`);
-    writeFileSync(file, code);
-    const { NODE_OPTIONS: _, ...env } = process.env;
-    const child = spawn(process.execPath, [file], {
-      env: { ...env, WEIR_URL: server.url },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    t.teardown(() => child.kill('SIGKILL'));
-    let printed = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (data) => {
-        printed += String(data);
-      });
-    }
-    const status = await new Promise((resolve) => child.once('close', resolve));
-    const said = [...code.matchAll(/\/\/ (→ .*)$/gm)].flatMap(([, text = '']) => text.split('→ ').slice(1));
-    t.equal(status, 0, printed);
-    t.same(
-      printed.trimEnd().split('\n'),
-      said.map((text) => text.trim()),
-    );
-  });
-}
+t.equal(ofReadme.length, 10, 'there are ten in the README');
+for (const [, name = '', code = ''] of ofReadme) t.test(name, (t) => checkExample(t, server.url, name, code));
+
+t.equal(ofRecipes.length, Object.keys(recipes).length, 'there is one for each recipe');
+await startClient(t, server.url).admin.topics.create({ name: 'ledger', partitions: 2 });
+/** What the page leaves out, as it is the same for all. */
+const before = `import { Weir } from '@weirkeeper/client';
+import { ${Object.keys(recipes).join(', ')} } from '@weirkeeper/client/recipes';
+const weir = Weir.fromEnv();
+`;
+// One program, as each of them takes as long to start as to run.
+const program = `${before}${ofRecipes.map(([, , code]) => `{\n${code}}\n`).join('')}await weir.close();\n`;
+t.test('the recipes of the page', (t) => checkExample(t, server.url, 'recipes', program));

@@ -15,7 +15,7 @@ const code = [
   ...filesBelow('src/store/lua', '.lua'),
   ...filesBelow('test', '.sh'),
   ...filesBelow('test/clients/programs'),
-  ...filesBelow('examples'),
+  ...filesBelow('examples').filter((path) => !/\.(md|txt|mod|sum)$/.test(path)),
 ];
 const prose = [
   ...filesBelow('docs', '.md'),
