@@ -54,6 +54,8 @@ function addConsole() {
 function makeIfStale(folder, inputs, make) {
   const stamp = inputs.flatMap((path) => describe(join(root, path))).join('\n');
   if (stampIn(join(root, folder)) === stamp) return;
+  // On the standard error: the output of a server that is started next may be read by a program.
+  console.error(`Building ${folder} …`);
   // A file that was renamed or deleted must not live on in the output: a stale test would still be run.
   rmSync(join(root, folder), { recursive: true, force: true });
   make();

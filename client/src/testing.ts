@@ -38,6 +38,8 @@ export async function startPrivateServer({
       WEIR_PORT: '0',
       WEIR_DATA_DIR: dataDir,
       WEIR_APPENDFSYNC: 'no',
+      // The line that says that it serves is read.
+      WEIR_LOG_FORMAT: 'json',
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

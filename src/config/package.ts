@@ -14,3 +14,6 @@ export function projectRoot(): string {
 export function packageVersion(): string {
   return String(JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')).version);
 }
+
+/** Where the build puts the console: in the folder of the compiled program. */
+export const consoleFolder = fileURLToPath(new URL('../../console-files/', import.meta.url));

@@ -1,5 +1,8 @@
 // The line that tells people what serves, where its data is, and how to stop it.
-import { type Config, packageVersion } from '../config/config.ts';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config/config.ts';
+import { consoleFolder, packageVersion } from '../config/package.ts';
 import { describeRedisUrl } from '../config/redis-url.ts';
 
 export interface Serving {
@@ -9,14 +12,16 @@ export interface Serving {
   redisVersion: string;
 }
 
-/** One line such as `Weirkeeper 1.2.3 · http://localhost:7070 · API /docs · data ./data (Redis 7.0.15) · Ctrl-C stops`. */
+/** One line such as `Weirkeeper 1.2.3 · http://localhost:7070 · console /console/ · API /docs · data ./data (Redis 7.0.15) · Ctrl-C stops`. */
 export function headline(config: Config, { url, redisVersion }: Serving): string {
   const { dataDir, redisUrl, workers } = config;
   const store = redisUrl === undefined ? `data ${dataDir}` : `store ${describeRedisUrl(redisUrl)}`;
+  const hasConsole = config.console !== 'off' && existsSync(join(consoleFolder, 'index.html'));
   return [
     `Weirkeeper ${packageVersion()}`,
     config.advertisedUrl ?? localUrl(url),
     ...(workers > 1 ? [`${workers} workers`] : []),
+    ...(hasConsole ? ['console /console/'] : []),
     'API /docs',
     `${store} (Redis ${redisVersion})`,
     'Ctrl-C stops',

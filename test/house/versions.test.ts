@@ -44,6 +44,8 @@ t.test('the package of the server contains its client, and what a build makes fo
   t.match(json('client/package.json').scripts.prepack, /build/);
   const [folder] = manifest.bin.weir.split('/').slice(0, 2).join('/').split('\n');
   t.ok(manifest.files.includes(folder), 'its program is in it');
+  const [, consoleFolder] = /join\(root, outDir, '([\w-]+)'\)\]/.exec(read('scripts/build.mjs')) ?? [];
+  t.ok(manifest.files.includes(`dist/${consoleFolder}`), 'its console, too');
 });
 
 t.test('the image is made of exact versions, and of the manifests of all workspaces', async (t) => {

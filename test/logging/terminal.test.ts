@@ -1,8 +1,11 @@
 // What a user sees who starts the server on a terminal.
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import t, { type Test } from 'tap';
+import { consoleFolder } from '../../src/config/package.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { loadingRedis } from '../helpers/loading-redis.ts';
 import { type PtyProcess, startOnPty } from '../helpers/pty.ts';
@@ -30,7 +33,8 @@ t.test('on a terminal a start is one line, and each event after it another; Ctrl
   const first = screenOf(terminal)[0] ?? '';
   t.match(first, /^Weirkeeper \d+\.\d+\.\d+ · /);
   t.ok(first.includes(` · ${url} · `), first);
-  t.ok(first.includes(` · API /docs · data ${dataDir} (Redis `), first);
+  const ofConsole = existsSync(join(consoleFolder, 'index.html')) ? 'console /console/ · ' : '';
+  t.ok(first.includes(` · ${ofConsole}API /docs · data ${dataDir} (Redis `), first);
   t.match(first, / \(Redis \d+\.\d+\.\d+\) · Ctrl-C stops$/);
   t.ok(terminal.output().includes('The private Redis is ready\x1b[K\r'), 'what happened meanwhile was a status');
   await http(`${url}/v1/sessions`, 'POST', { ttl: '1s' });
@@ -47,7 +51,7 @@ t.test('on a terminal workers are one server: one line, then events of any of th
   const { terminal } = await start(t, { WEIR_DATA_DIR: temporaryFolder(t), WEIR_WORKERS: '2' });
   await eventually(() => screenOf(terminal).some((line) => line.includes('Ctrl-C stops')), 'they serve');
   const lines = screenOf(terminal);
-  t.match(lines[0], /^Weirkeeper .* · 2 workers · API \/docs · /);
+  t.match(lines[0], /^Weirkeeper .* · 2 workers · (console \/console\/ · )?API \/docs · /);
   terminal.type('\x03');
   t.equal(await terminal.exited, 0);
 });

@@ -3,11 +3,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
 import type { Config } from '../../config/config.ts';
+import { consoleFolder } from '../../config/package.ts';
 import { type ContentEncoding, readConsoleFiles } from '../console/console-files.ts';
 import { memoized } from '../memoized.ts';
-
-/** Made by scripts/build.mjs, in the folder of the compiled program. */
-const builtFolder = new URL('../../../console-files/', import.meta.url);
 
 /** The smallest first: a browser that takes several likes them all. */
 const encodings: ContentEncoding[] = ['br', 'gzip', 'identity'];
@@ -16,7 +14,7 @@ const notBuilt = 'The console is not built. `npm run build` builds it, and `npm 
 /** @param folder where the built console is */
 export async function consoleRoutes(
   app: FastifyInstance,
-  { mode, folder = builtFolder.pathname }: { mode: Config['console']; folder?: string },
+  { mode, folder = consoleFolder }: { mode: Config['console']; folder?: string },
 ): Promise<void> {
   if (mode === 'off') return;
   const files = memoized(() => readConsoleFiles(folder, mode));
