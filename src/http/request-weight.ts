@@ -8,6 +8,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether it reads records or history, at most `maxBytes` of them. */
     readsRecords?: boolean;
+    /** How many bytes it will read, as far as that is known before. */
+    readBytesOf?: (request: FastifyRequest) => number | undefined;
     /** How many partitions, members or offsets the response describes; undefined if that is not known before. */
     itemsOf?: (request: FastifyRequest) => number | undefined;
   }
@@ -37,12 +39,12 @@ export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   const asked = (query ?? {}) as Record<string, unknown>;
   // The Kafka REST dialect has another name for it.
   const { limit, maxBytes = asked.max_bytes, recursive, stats, view } = asked;
-  const { readsRecords, itemsOf } = request.routeOptions.config;
+  const { readsRecords, readBytesOf, itemsOf } = request.routeOptions.config;
   let weight = 1 + bodyBytes / bytesPerUnit + operationsIn(body) / operationsPerUnit;
   weight +=
     number(limit ?? (view === 'tree' || view === 'children' ? listedUsual : 0)) /
     (view === 'tree' || isSet(stats) ? statsPerUnit : namesPerUnit);
-  weight += number(maxBytes ?? (readsRecords ? fetchBytesDefault : 0)) / readBytesPerUnit;
+  weight += number(maxBytes ?? (readsRecords ? fetchBytesDefault : readBytesOf?.(request))) / readBytesPerUnit;
   weight += (itemsOf?.(request) ?? 0) / itemsPerUnit;
   if (method === 'DELETE' && isSet(recursive)) weight += recursiveDeleteWeight;
   return Math.floor(weight);

@@ -8,6 +8,7 @@ t.test('the weight of a request follows its cost', async (t) => {
   await http(`${server.url}/v1/topics`, 'POST', { name: 'wide', partitions: 150 });
   const offsets = Array.from({ length: 150 }, (_, partition) => ({ topic: 'wide', partition, offset: 0 }));
   await http(`${server.url}/v1/groups/g/offsets`, 'POST', { offsets });
+  await http(`${server.url}/v1/nodes/large`, 'PUT', 'x'.repeat(1024 * 1024));
   // The size of a group is known from the second request on.
   for (const path of ['/v1/groups/g', '/v1/groups/g/offsets']) await http(`${server.url}${path}`);
   // Reads the weight in use during each call of the store.
@@ -35,6 +36,11 @@ t.test('the weight of a request follows its cost', async (t) => {
     ['/v1/nodes/?view=children&stats=true', 21],
     ['/v1/nodes/?view=tree', 21],
     ['/v1/nodes/?view=tree&limit=100', 3],
+    // The size of a large node is known from the second request on.
+    ['/v1/nodes/large', 1],
+    ['/v1/nodes/large', 22],
+    ['/v1/nodes/large?view=node', 22],
+    ['/v1/nodes/large?view=stat', 1],
     ['/v1/topics/wide', 11],
     ['/v1/topics/wide/offsets', 11],
     ['/v1/groups/g', 11],

@@ -38,6 +38,7 @@ import {
   type WriteCondition,
   writeConditionOf,
 } from '../conditions.ts';
+import { NodeSizes } from '../known-items.ts';
 import { ndjsonType } from '../media-types.ts';
 import { type ExportOptions, exportHandler } from '../node-export.ts';
 import { nodeLocation, nodePathOf } from '../node-path.ts';
@@ -75,6 +76,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
   const { broker } = options;
   const { namespace } = broker.store;
   const sendExport = exportHandler(options);
+  const sizes = new NodeSizes();
 
   // A node takes any bytes of any type: nothing is parsed.
   app.removeAllContentTypeParsers();
@@ -123,6 +125,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
         admission: 'work',
         timeLimit: 'read',
         takesConditions: true,
+        readBytesOf: sizes.of,
       },
       schema: {
         tags: ['nodes'],
@@ -204,7 +207,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
       }
       switch (view) {
         case 'data': {
-          const { zxid, stat, contentType, data } = await reads.get(path).catch(absent);
+          const { zxid, stat, contentType, data } = await reads.get(path).then(sizes.noted(request)).catch(absent);
           if (isUnchanged(reply, zxid, dataTag(stat), known)) return reply.code(304).send();
           reply.isStoredContent = true;
           // Data stored by one user must not run as a script in the browser of another.
@@ -215,7 +218,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
             .send(data);
         }
         case 'node': {
-          const { zxid, stat, contentType, data } = await reads.get(path).catch(absent);
+          const { zxid, stat, contentType, data } = await reads.get(path).then(sizes.noted(request)).catch(absent);
           if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
           return { path, ...toJsonData(data), contentType, stat };
         }

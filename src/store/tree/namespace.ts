@@ -96,7 +96,7 @@ export interface NamespaceLimits {
 const operationsPerCallMax = 64;
 const readsPerCallMax = 64;
 /** The bytes of large nodes that are read at once: more would reach the time limit of the store. */
-const largeReadBytesAtOnce = 16 * 1024 * 1024;
+const largeReadBytesAtOnce = 8 * 1024 * 1024;
 /** The weight of an ordered read with data: a call is not cut off at a size, as what is left out would be read out of order. */
 const orderedReadWeight = 2;
 
