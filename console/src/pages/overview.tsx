@@ -1,5 +1,5 @@
 // The cluster at a glance: what is well, what is not, and what the last 15 minutes were like.
-import type { StatsSample } from '@weirkeeper/client';
+import type { StatsSample, Topics } from '@weirkeeper/client';
 import { useMemo } from 'preact/hooks';
 import { brokers, cluster } from '../live/cluster.ts';
 import { readStat } from '../live/nodes.ts';
@@ -33,7 +33,7 @@ const [fullWarn, fullBad] = [0.75, 0.9];
 function ClusterTiles() {
   const { controller, store } = cluster.value ?? {};
   const all = brokers.value;
-  const offline = useOffline();
+  const { data: offline } = useResource('offline', countOffline, { everyMs: 10_000 });
   const max = store?.maxMemoryBytes ?? 0;
   const share = store && max > 0 ? store.usedMemoryBytes / max : undefined;
   const memoryKind = share === undefined || share < fullWarn ? 'plain' : share < fullBad ? 'warn' : 'bad';
@@ -43,9 +43,7 @@ function ClusterTiles() {
       <Tile
         label="Brokers"
         value={count(all.length)}
-        note={
-          all.length === 0 ? 'none has registered' : all.length > 4 ? undefined : all.map(({ id }) => id).join(', ')
-        }
+        note={brokerNote(all.map(({ id }) => id))}
         href={linkTo('brokers')}
       />
       <Tile
@@ -92,6 +90,12 @@ function ClusterTiles() {
   );
 }
 
+function brokerNote(ids: readonly number[]): string {
+  if (ids.length === 0) return 'none has registered';
+  if (ids.length > 5) return 'all of them are alive';
+  return `${ids.length === 1 ? 'its id is' : 'their ids:'} ${ids.join(', ')}`;
+}
+
 function FigureTiles({ newest }: { newest: StatsSample | undefined }) {
   const nodes = useResource('nodes', (signal) => readStat('/', signal), { everyMs: 10_000 });
   const lag = newest?.lag[0];
@@ -99,9 +103,9 @@ function FigureTiles({ newest }: { newest: StatsSample | undefined }) {
     <>
       <Tile label="Sessions" value={count(newest?.sessions)} href={linkTo('sessions')} />
       <Tile
-        label="Top-level nodes"
+        label="Nodes below the root"
         value={count(nodes.data?.numChildren)}
-        note={newest && `${counted(newest.watches, 'watch').replace('watchs', 'watches')} on this server`}
+        note={newest && `${count(newest.watches)} ${newest.watches === 1 ? 'watch' : 'watches'} on this server`}
         href={linkTo('tree')}
       />
       <Tile
@@ -114,20 +118,20 @@ function FigureTiles({ newest }: { newest: StatsSample | undefined }) {
   );
 }
 
-/** Partitions without a leader: the brokers lead the rest. */
-function useOffline(): number | undefined {
-  const led = brokers.value.reduce((sum, { partitionsLed }) => sum + partitionsLed, 0);
-  const all = useResource('partitions', countPartitions, { everyMs: 10_000 });
-  return all.data === undefined ? undefined : Math.max(0, all.data - led);
-}
+/** The id that summaries of topics give for no leader. */
+const noLeader = -1;
 
-async function countPartitions(signal: AbortSignal): Promise<number> {
+/** Partitions without a leader, of the topics that the user may read. */
+async function countOffline(signal: AbortSignal): Promise<number> {
   let [sum, after] = [0, undefined as string | undefined];
   do {
-    const page = await api().admin.topics.list({ limit: 10_000, ...(after !== undefined && { after }) });
-    sum += page.topics.reduce((total, { partitions }) => total + partitions, 0);
+    const place = after === undefined ? {} : { after };
+    const query = new URLSearchParams({ view: 'summary', limit: '10000', ...place });
+    const page = await api().request<Topics>({ path: `/v1/topics?${query}`, signal });
+    const leaders = page.topics.flatMap((topic) => topic.leaders ?? []);
+    sum += leaders.reduce((total, { brokerId, partitions }) => total + (brokerId === noLeader ? partitions : 0), 0);
     after = page.next;
-  } while (after !== undefined && !signal.aborted);
+  } while (after !== undefined);
   return sum;
 }
 
@@ -157,6 +161,7 @@ function Plots({ samples }: { samples: readonly StatsSample[] }) {
       <Plot
         title="Bytes"
         times={times}
+        isBinary
         format={bytesPerSecond}
         series={[
           { name: 'In', colour: '--accent', values: of((s) => s.bytesInPerSec) },

@@ -5,7 +5,7 @@ import { readNode } from '../live/nodes.ts';
 import { api } from '../live/session.ts';
 import { isUtf8 } from '../ui/data-view.tsx';
 import { FormDialog } from '../ui/dialog.tsx';
-import { Diff } from '../ui/diff.tsx';
+import { Diff, inLines } from '../ui/diff.tsx';
 import { Field, Select } from '../ui/form.tsx';
 import { bytes, counted } from '../ui/format.ts';
 import { Button } from '../ui/parts.tsx';
@@ -74,8 +74,8 @@ export function EditDialog({
         <section class="conflict">
           <h3>Theirs, and what yours would change</h3>
           <Diff
-            before={theirs.text}
-            after={file ? `(${bytes(file.length)} of a file)` : text}
+            before={inLines(theirs.text)}
+            after={file ? `(${bytes(file.length)} of a file)` : inLines(text)}
             label="Theirs compared with yours"
           />
           <div class="toolbar">

@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { useResource } from '../live/resource.ts';
 import { api, isReadOnly } from '../live/session.ts';
 import { Confirm } from '../ui/dialog.tsx';
-import { Diff } from '../ui/diff.tsx';
+import { Diff, inLines } from '../ui/diff.tsx';
 import { count } from '../ui/format.ts';
 import { Ago, Badge, Button, Problem } from '../ui/parts.tsx';
 import { tell } from '../ui/toasts.tsx';
@@ -89,7 +89,7 @@ export function History({ path, node }: { path: string; node: TreeNode | undefin
             tell(`${path} is as it was in transaction ${change.zxid}`);
           }}
         >
-          <Diff before={node.text} after={textOf(change)} label="What will change" />
+          <Diff before={inLines(node.text)} after={textOf(change)} label="What will change" />
         </Confirm>
       )}
     </div>
@@ -97,7 +97,7 @@ export function History({ path, node }: { path: string; node: TreeNode | undefin
 }
 
 function textOf(change: Change | undefined): string {
-  return change?.data ? new TextDecoder().decode(change.data) : '';
+  return change?.data ? inLines(new TextDecoder().decode(change.data)) : '';
 }
 
 async function historyOf(path: string, signal: AbortSignal): Promise<Change[]> {

@@ -1,5 +1,7 @@
 // What differs between two texts, line by line.
 
+import { indentedJson } from './data-view.tsx';
+
 export interface DiffLine {
   kind: 'same' | 'gone' | 'new';
   text: string;
@@ -23,6 +25,11 @@ export function Diff({ before, after, label }: { before: string; after: string; 
       ))}
     </section>
   );
+}
+
+/** A text as it is compared: JSON with a line for each part. */
+export function inLines(text: string): string {
+  return indentedJson(text) ?? text;
 }
 
 /** The lines of both texts in order, those of the longest common subsequence as `same`. */

@@ -22,12 +22,15 @@ export function Plot({
   series,
   format,
   actions,
+  isBinary = false,
 }: {
   title: string;
   times: readonly number[];
   series: readonly Series[];
   format: (value: number | null | undefined) => string;
   actions?: ComponentChildren;
+  /** The axis has powers of two, as sizes in bytes have. */
+  isBinary?: boolean;
 }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
@@ -39,7 +42,7 @@ export function Plot({
   useEffect(() => {
     const element = box.current;
     if (!element) return undefined;
-    const made = new uPlot(optionsOf(element, latest), dataOf(latest.current), element);
+    const made = new uPlot(optionsOf(element, latest, isBinary), dataOf(latest.current), element);
     plot.current = made;
     const observer = new ResizeObserver(() =>
       made.setSize({ width: element.clientWidth, height: element.clientHeight }),
@@ -50,7 +53,7 @@ export function Plot({
       made.destroy();
       plot.current = undefined;
     };
-  }, [shown, names]);
+  }, [shown, names, isBinary]);
 
   useEffect(() => {
     plot.current?.setData(dataOf(latest.current));
@@ -60,8 +63,8 @@ export function Plot({
   const since = times[0] === undefined ? 'no data yet' : `since ${timeOfDay(times[0] * 1000)}`;
   return (
     <Panel title={title} actions={actions} isFlush>
-      <figure>
-        <figcaption class="panel-body legend">
+      <figure class="plot">
+        <figcaption class="legend">
           {series.map(({ name, values, colour, isDashed }) => (
             <span key={name}>
               <span
@@ -78,6 +81,15 @@ export function Plot({
   );
 }
 
+const powersOfTwo = Array.from({ length: 50 }, (_, power) => 2 ** power);
+const secondsOfMinutes = 300;
+
+/** Times of day, with their seconds where the plot shows a few minutes only. */
+function timesOf(values: readonly number[]): string[] {
+  const hasSeconds = (values.at(-1) ?? 0) - (values[0] ?? 0) < secondsOfMinutes;
+  return values.map((value) => timeOfDay(value * 1000).slice(0, hasSeconds ? 8 : 5));
+}
+
 interface Latest {
   current: { times: readonly number[]; series: readonly Series[]; format: (value: number) => string };
 }
@@ -86,7 +98,7 @@ function dataOf({ times, series }: Latest['current']): uPlot.AlignedData {
   return [times as number[], ...series.map(({ values }) => values as (number | null)[])];
 }
 
-function optionsOf(element: HTMLElement, latest: Latest): uPlot.Options {
+function optionsOf(element: HTMLElement, latest: Latest, isBinary: boolean): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const colour = (name: string) => style.getPropertyValue(name).trim();
   const font = `11px ${style.getPropertyValue('--sans')}`;
@@ -102,9 +114,16 @@ function optionsOf(element: HTMLElement, latest: Latest): uPlot.Options {
     legend: { show: false },
     cursor: { y: false, points: { size: 5 } },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.15)] } },
+    padding: [10, 16, 0, 0],
     axes: [
-      { ...axis, space: 70, values: (_plot, values) => values.map((value) => timeOfDay(value * 1000).slice(0, 5)) },
-      { ...axis, size: 62, space: 34, values: (_plot, values) => values.map((value) => latest.current.format(value)) },
+      { ...axis, size: 26, gap: 4, space: 84, values: (_plot, values) => timesOf(values) },
+      {
+        ...axis,
+        size: 66,
+        space: 34,
+        values: (_plot, values) => values.map((value) => latest.current.format(value)),
+        ...(isBinary && { incrs: powersOfTwo }),
+      },
     ],
     series: [
       {},
@@ -113,6 +132,8 @@ function optionsOf(element: HTMLElement, latest: Latest): uPlot.Options {
         stroke: colour(of),
         width: 1.75,
         points: { show: false },
+        // There is no duration of a second without requests.
+        spanGaps: true,
         ...(isDashed && { dash: [3, 3] }),
         ...(index === 0 && !isDashed && { fill: `${colour(of)}1f` }),
       })),
