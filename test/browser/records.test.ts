@@ -52,6 +52,16 @@ t.test('records that are appended appear, and wait while the user looks at other
   await shown.seesNo('later');
   await shown.page.click('.new-rows');
   await shown.sees('later');
+  await shown.page.click('tr[data-row="0"]');
+  await shown.sees('Copy as curl');
+  await eventually(async () => {
+    await append('live', [{ value: 'behind the open one' }]);
+    return /\d+ new/.test(await shown.text());
+  }, 'they wait while one is open, too');
+  await shown.press('Escape');
+  await shown.sees('behind the open one');
+  await shown.seesNo('new\n');
+  await shown.page.focus('main');
   await shown.press('Space');
   await shown.sees('Paused');
 });

@@ -25,8 +25,10 @@ export function RecordsView({ topic }: { topic: Topic }) {
   const [isAway, setAway] = useState(false);
   const frame = useRef<HTMLDivElement>(null);
   const isLive = query.start === 'latest';
-  const tail = useTail(name, query, { isOn: isLive, isHeld: isAway, onGap: found.reload });
   const [open, setOpen] = useState<RecordRow | undefined>(undefined);
+  // Rows must not move away under what the user looks at.
+  const isHeld = isAway || open !== undefined;
+  const tail = useTail(name, query, { isOn: isLive, isHeld, onGap: found.reload });
   const [isProducing, setProducing] = useState(false);
   useKeys('Records', [
     { keys: 't', does: 'to the newest, with those that wait', run: () => showNew() },

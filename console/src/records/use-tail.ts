@@ -81,7 +81,12 @@ export function useTail(
         if (!arrived) return;
         const behindMs = sampler.rates.seen > 0 && newestAt > 0 ? Date.now() - newestAt : 0;
         if (held.current) waiting.current = withNewest(waiting.current, arrived, tailLimits);
-        else if (arrived.length > 0) setShown((rows) => withNewest(rows, arrived, tailLimits));
+        else {
+          // The user is back: those that waited come before the others.
+          const fresh = [...waiting.current.toReversed(), ...arrived];
+          waiting.current = [];
+          if (fresh.length > 0) setShown((rows) => withNewest(rows, fresh, tailLimits));
+        }
         setStatus((old) => {
           const next = {
             waiting: waiting.current.length,
