@@ -56,9 +56,9 @@ export function addBackupCommands(program: Command, cli: Cli): void {
     description:
       'Creates the nodes and topics of a backup, appends the records, and commits the offsets. The records of a partition get offsets from 0 on, and committed offsets are mapped to them. The file is read to its end before anything is written. What exists is a conflict: --dry-run lists conflicts and ends with 7 if there are any; a restore ends with 4 and writes nothing. A restore that was interrupted is repeated with the same command: it goes on where it stopped, and appends no record twice. Use - for the standard input.',
     examples: [
-      { line: 'weir restore backup.ndjson.gz --dry-run --prefix /restored --topic-prefix restored.' },
+      { line: 'weir restore backup.ndjson.gz --dry-run --prefix /before --topic-prefix before.' },
       {
-        line: 'weir restore backup.ndjson.gz --prefix /restored --topic-prefix restored.',
+        line: 'weir restore backup.ndjson.gz --prefix /before --topic-prefix before.',
         says: 'beside what is there',
       },
     ],
