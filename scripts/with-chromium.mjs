@@ -1,4 +1,4 @@
-// Runs a command that needs Chromium, with its place in CHROMIUM_PATH: `node scripts/with-chromium.mjs tap …`. Without Chromium it says
+// Runs a command that needs Chromium, with its place in CHROMIUM_PATH: `node scripts/with-chromium.mjs node scripts/test.mjs …`. Without Chromium it says
 // how to get it, and does nothing.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';

@@ -247,11 +247,14 @@ export class Store {
         'Redis was emptied: all nodes, logs and groups are gone, and a new cluster begins',
       );
     }
+    const isFirst = this.#clusterId === '';
     this.#clusterId = text(clusterId);
     if (text(newEpoch) === '1') {
-      this.#log.warn(
+      // A server that starts finds its private Redis started anew each time. While a server runs, nobody expects it.
+      const level = isFirst ? 'info' : 'warn';
+      this.#log[level](
         { zxid: integer(zxid) },
-        'Redis restarted, failed over or was restored, and may have lost its last changes: a new zxid epoch begins',
+        'A new zxid epoch begins, as Redis was started again, failed over or was restored; what it had not yet synced is lost',
       );
     }
   }

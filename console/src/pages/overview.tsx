@@ -2,7 +2,6 @@
 import type { StatsSample, Topics } from '@weirkeeper/client';
 import { useMemo } from 'preact/hooks';
 import { brokers, cluster } from '../live/cluster.ts';
-import { readStat } from '../live/nodes.ts';
 import { useResource } from '../live/resource.ts';
 import { api } from '../live/session.ts';
 import { statsProblem, useStats } from '../live/stats.ts';
@@ -97,14 +96,13 @@ function brokerNote(ids: readonly number[]): string {
 }
 
 function FigureTiles({ newest }: { newest: StatsSample | undefined }) {
-  const nodes = useResource('nodes', (signal) => readStat('/', signal), { everyMs: 10_000 });
   const lag = newest?.lag[0];
   return (
     <>
       <Tile label="Sessions" value={count(newest?.sessions)} href={linkTo('sessions')} />
       <Tile
-        label="Nodes below the root"
-        value={count(nodes.data?.numChildren)}
+        label="Nodes"
+        value={count(newest?.nodes)}
         note={newest && `${count(newest.watches)} ${newest.watches === 1 ? 'watch' : 'watches'} on this server`}
         href={linkTo('tree')}
       />
@@ -179,8 +177,8 @@ function Plots({ samples }: { samples: readonly StatsSample[] }) {
         times={times}
         format={millis}
         series={[
-          { name: '99 of 100', colour: '--accent', values: of((s) => s.p99Ms) },
-          { name: 'Half', colour: '--violet', isDashed: true, values: of((s) => s.p50Ms) },
+          { name: 'p99', colour: '--accent', values: of((s) => s.p99Ms) },
+          { name: 'p50', colour: '--violet', isDashed: true, values: of((s) => s.p50Ms) },
         ]}
       />
       <Plot
