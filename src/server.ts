@@ -15,6 +15,7 @@ import type { LoadingProgress } from './store/redis/server-info.ts';
 import type { StoreTarget } from './store/redis/target.ts';
 import { Store } from './store/store.ts';
 import { ServerTls } from './tls/server-tls.ts';
+import { TicketKeys, type TicketSeed } from './tls/ticket-keys.ts';
 
 export interface Server {
   app: FastifyInstance;
@@ -34,6 +35,8 @@ export interface Server {
 export interface WorkerPlace extends Pick<BrokerOptions, 'metrics' | 'predecessor' | 'publishSample'> {
   /** Its number, from 1. */
   worker: number;
+  /** The keys of TLS tickets that all workers share. */
+  ticketSeed: TicketSeed;
   /** The URL at which the other workers listen. Then this one listens last, when it can serve. */
   url?: string;
   /** Called when it could bind the port; it does so, unless it listens last, when the promise resolves. */
@@ -78,7 +81,7 @@ export async function startServer(
   { startStore, loading, onLoading, signal, place }: StartOptions = {},
 ): Promise<Server> {
   const access = await loadAccess(config, log);
-  const tls = await loadTls(config, log);
+  const tls = await loadTls(config, log, place?.ticketSeed);
   const store = new Store({ ...config, target, ...(limits.stored && { storedLimits: limits.stored }) }, log);
   const sole = 'sole' in target && target.sole === true;
   const broker = new Broker(config, store, { sole, access, ...(loading && { loading }), ...brokerOptions(place) }, log);
@@ -164,9 +167,14 @@ async function loadAccess(config: Config, log: Logger): Promise<AccessControl> {
 }
 
 /** @returns undefined without TLS @throws TlsError if the files cannot be used */
-async function loadTls({ tlsCert, tlsKey, tlsClientCa }: Config, log: Logger): Promise<ServerTls | undefined> {
+async function loadTls(
+  { tlsCert, tlsKey, tlsClientCa }: Config,
+  log: Logger,
+  seed: TicketSeed | undefined,
+): Promise<ServerTls | undefined> {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
-  return ServerTls.load({ cert: tlsCert, key: tlsKey, clientCa: tlsClientCa }, log);
+  const files = { cert: tlsCert, key: tlsKey, clientCa: tlsClientCa };
+  return ServerTls.load(files, log, Date.now, new TicketKeys(seed));
 }
 
 function brokerOptions({

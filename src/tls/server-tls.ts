@@ -1,11 +1,12 @@
 // The TLS identity of the server: takes changed files without a restart, and without closing a connection. Files that do not make an
 // identity change nothing: the log says why, and the one in use stays.
-import { constants, randomBytes, type X509Certificate } from 'node:crypto';
+import { constants, type X509Certificate } from 'node:crypto';
 import type { Server } from 'node:https';
 import type { SecureContextOptions, TlsOptions } from 'node:tls';
 import type { Logger } from 'pino';
 import { isIssuedByOne } from './certificate-chain.ts';
 import { checkTlsFiles, readTlsFiles, type TlsFiles, type TlsIdentity } from './identity-files.ts';
+import { TicketKeys } from './ticket-keys.ts';
 
 /** How often the files are read again. A watch of files would miss mounted secrets, which are replaced by links. */
 const checkEveryMs = 1000;
@@ -14,13 +15,12 @@ const warnEveryMs = 24 * 3_600_000;
 /** A certificate ends soon if it has less than this, or less than this part of its whole time: some last only hours. */
 const soonMs = 14 * 24 * 3_600_000;
 const soonShare = 0.2;
-/** New keys for tickets replace these, so that no session from before is resumed: bytes, as Node wants them. */
-const ticketKeysBytes = 48;
 
 export class ServerTls {
   readonly #files: TlsFiles;
   readonly #log: Logger;
   readonly #now: () => number;
+  readonly #tickets: TicketKeys;
   #identity: TlsIdentity;
   #server: Server | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -35,24 +35,42 @@ export class ServerTls {
   #authoritiesVersion = 0;
   readonly #listeners = new Set<() => void>();
 
-  private constructor(files: TlsFiles, identity: TlsIdentity, hash: string, log: Logger, now: () => number) {
+  private constructor(
+    files: TlsFiles,
+    identity: TlsIdentity,
+    hash: string,
+    log: Logger,
+    now: () => number,
+    tickets: TicketKeys,
+  ) {
     this.#files = files;
     this.#identity = identity;
     this.#hash = hash;
     this.#log = log;
     this.#now = now;
+    this.#tickets = tickets;
     this.#loadedAt = now();
   }
 
-  /** @param now the time, ms since 1970 @throws TlsError if the files cannot be used */
-  static async load(files: TlsFiles, log: Logger, now: () => number = Date.now): Promise<ServerTls> {
+  /**
+   * @param now the time, ms since 1970
+   * @param tickets the keys that all workers of the server share
+   * @throws TlsError if the files cannot be used
+   */
+  static async load(
+    files: TlsFiles,
+    log: Logger,
+    now: () => number = Date.now,
+    tickets = new TicketKeys(),
+  ): Promise<ServerTls> {
     const texts = await readTlsFiles(files);
-    const tls = new ServerTls(files, checkTlsFiles(texts, files), texts.hash, log, now);
+    const tls = new ServerTls(files, checkTlsFiles(texts, files), texts.hash, log, now, tickets);
     log.info(tls.#described(), 'TLS is on');
     tls.#warnOfExpiry();
     tls.#timer = setInterval(() => {
       void tls.#check();
       tls.#warnOfExpiry();
+      if (tickets.advance()) tls.#server?.setTicketKeys(tls.#ticketKeys());
     }, checkEveryMs).unref();
     return tls;
   }
@@ -154,12 +172,16 @@ export class ServerTls {
     this.#loadedAt = this.#now();
     if (isOtherCa) this.#authoritiesVersion += 1;
     this.#server?.setSecureContext(this.#contextOptions());
-    // A ticket holds a client certificate that was verified then.
-    if (isOtherCa) this.#server?.setTicketKeys(randomBytes(ticketKeysBytes));
+    // Those of other authorities: no session from before is resumed.
+    this.#server?.setTicketKeys(this.#ticketKeys());
     if (isOtherCa) for (const listener of this.#listeners) listener();
     this.#log.info(this.#described(), 'The TLS files have changed; new connections use them');
     this.#warnedAt = Number.NEGATIVE_INFINITY;
     this.#warnOfExpiry();
+  }
+
+  #ticketKeys(): Buffer {
+    return this.#tickets.keysFor(this.#identity.ca ?? '');
   }
 
   #contextOptions(): SecureContextOptions {
@@ -167,6 +189,7 @@ export class ServerTls {
     return {
       cert,
       key,
+      ticketKeys: this.#ticketKeys(),
       minVersion: 'TLSv1.2',
       // Each renegotiation costs the server as much as a connection; TLS 1.3 has none.
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,

@@ -5,6 +5,7 @@ import type { ProcessSample } from '../broker/server-stats.ts';
 import type { Config } from '../config/config.ts';
 import type { LoadingProgress } from '../store/redis/server-info.ts';
 import type { StoreTarget } from '../store/redis/target.ts';
+import type { TicketSeed } from '../tls/ticket-keys.ts';
 
 /** What a worker is to be; the first message to it. */
 export interface StartOrder {
@@ -15,6 +16,7 @@ export interface StartOrder {
   /** The configuration of this worker: with its own broker id, and its part of what is divided. */
   config: Config;
   target: StoreTarget;
+  ticketSeed: TicketSeed;
   stopMsMax: number;
   /** The session of the broker that was this worker before. */
   predecessor?: string;

@@ -7,6 +7,7 @@ import { soleBrokerId } from '../core/cluster/cluster-nodes.ts';
 import type { ServerLog } from '../logging/server-log.ts';
 import { drainsOn, reloadsOnHangup, stopMsMax } from '../server-stop.ts';
 import type { ServerStore } from '../server-store.ts';
+import { TicketKeys } from '../tls/ticket-keys.ts';
 import type { FromWorker } from './messages.ts';
 import { ServerMetrics } from './server-metrics.ts';
 import { ServerSamples } from './server-samples.ts';
@@ -35,6 +36,7 @@ class Primary {
   readonly #pool: WorkerPool;
   readonly #metrics: ServerMetrics;
   readonly #samples: ServerSamples;
+  readonly #tickets = new TicketKeys();
   /** The id of the first broker, if ids are not generated. With a private store they are always the same. */
   readonly #firstBrokerId: number | undefined;
   #isStoreStarted = false;
@@ -57,6 +59,7 @@ class Primary {
         workers: config.workers,
         config: this.#configOf(worker, brokerId, port),
         target: store.target,
+        ticketSeed: this.#tickets.seed,
         stopMsMax: stopMsMax(config) - leftByWorkersMs,
         isStoreStarted: this.#isStoreStarted,
       }),

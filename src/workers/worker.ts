@@ -130,9 +130,10 @@ class Worker {
   }
 
   #place(): WorkerPlace {
-    const { worker, predecessor, url } = this.#order;
+    const { worker, predecessor, url, ticketSeed } = this.#order;
     return {
       worker,
+      ticketSeed,
       metrics: this.#metrics,
       ...(predecessor !== undefined && { predecessor }),
       ...(url !== undefined && { url }),

@@ -47,6 +47,7 @@ const allowed: Record<string, string[]> = {
     'server-stop',
     'server-process',
     'logging',
+    'tls',
   ],
   // Programs of their own, and what only they are made of.
   main: ['access', 'config', 'server-store', 'server-stop', 'server-process', 'workers', 'logging'],

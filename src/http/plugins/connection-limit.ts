@@ -8,6 +8,7 @@ import type { ConnectionLimits } from '../limits.ts';
 import { atIntervals, type Refuse } from '../refusals.ts';
 import { routeOf } from '../route-config.ts';
 import { clientOfSocket } from './client.ts';
+import { isPreflight } from './cors.ts';
 
 interface ConnectionLimitOptions {
   connectionsMax: number;
@@ -49,6 +50,8 @@ async function installConnectionLimit(
     const reason = connections.problemOf(socket);
     if (!reason || routeOf(request) === 'always') return done();
     reply.header('connection', 'close');
+    // A page reads why its request is refused only if it could send one.
+    if (isPreflight(request)) return done();
     done(refuse('connections', reason, clientOfSocket(socket), connections.limit));
   });
 }
@@ -56,5 +59,5 @@ async function installConnectionLimit(
 export const connectionLimit = fp(installConnectionLimit, {
   name: 'connection-limit',
   fastify: '5.x',
-  dependencies: ['route-config'],
+  dependencies: ['route-config', 'cors'],
 });

@@ -4,6 +4,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { isOwnOrigin } from '../own-origin.ts';
 
+/** What a page may send besides the headers that need no leave. */
+export const allowedHeaders =
+  'Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Weir-Fence, Weir-Member, Weir-Producer, Weir-Session, X-Request-ID';
+
 const exposedHeaders =
   'ETag, Location, Weir-Zxid, Weir-Read, Weir-Stat, Idempotency-Replayed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset';
 

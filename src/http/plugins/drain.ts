@@ -9,6 +9,7 @@ import fp from 'fastify-plugin';
 import type { Broker } from '../../broker/broker.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { connectionBelow } from '../tls-sockets.ts';
+import { isPreflight } from './cors.ts';
 
 /** Time for requests in flight, ms. It is below the 10 s within which the process must exit. */
 const graceMs = 6000;
@@ -39,9 +40,10 @@ async function installDrain(app: FastifyInstance, { broker, webSockets }: DrainO
   });
 
   // A connection that was not idle may bring a further request: it is refused with a problem.
-  app.addHook('onRequest', (_request, reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     if (broker.isLeaving) reply.header('connection', 'close');
-    if (!isClosing) return done();
+    // A page reads the refusal of its request only if it could send one.
+    if (!isClosing || isPreflight(request)) return done();
     done(
       new ServiceError(
         'STORE_UNAVAILABLE',
@@ -62,4 +64,4 @@ async function installDrain(app: FastifyInstance, { broker, webSockets }: DrainO
   });
 }
 
-export const drain = fp(installDrain, { name: 'drain', fastify: '5.x' });
+export const drain = fp(installDrain, { name: 'drain', fastify: '5.x', dependencies: ['cors'] });

@@ -153,11 +153,32 @@ const commonHeaders = {
     schema: { type: 'integer', format: 'int64' },
     description: 'The newest zxid that the response reflects.',
   },
+  RateLimitLimit: {
+    schema: { type: 'integer' },
+    description: 'Requests a second that the identity of the caller may make; absent if they are not limited.',
+  },
+  RateLimitRemaining: {
+    schema: { type: 'integer' },
+    description: 'Requests that it may make at once.',
+  },
+  RateLimitReset: {
+    schema: { type: 'integer' },
+    description: 'Seconds until it may make as many as the limit at once.',
+  },
+  RetryAfter: {
+    schema: { type: 'integer' },
+    description: 'Seconds after which the request may be sent again.',
+  },
   IdempotencyReplayed: {
     schema: { type: 'string', const: 'true' },
     description: 'The response is that of an earlier request with the same Idempotency-Key or producer sequence.',
   },
 };
+
+const rateLimitHeaders = ['Limit', 'Remaining', 'Reset'].map((name) => [
+  `RateLimit-${name}`,
+  { $ref: `#/components/headers/RateLimit${name}` },
+]);
 
 const everywhere = [
   'BAD_REQUEST',
@@ -177,6 +198,7 @@ const commonResponses = {
     description: `Any other problem. Codes that every request may get: ${everywhere
       .map((code) => `\`${code}\` (${errorCatalogue[code].status})`)
       .join(', ')}.`,
+    headers: { 'Retry-After': { $ref: '#/components/headers/RetryAfter' }, ...Object.fromEntries(rateLimitHeaders) },
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
   },
 };
@@ -200,6 +222,8 @@ function complete(operation: Operation): void {
     ]);
     if (operation.tags?.includes('nodes')) headers.push(['Weir-Zxid', { $ref: '#/components/headers/WeirZxid' }]);
     if (isIdempotent) headers.push(['Idempotency-Replayed', { $ref: '#/components/headers/IdempotencyReplayed' }]);
+    // Health, metrics and the documentation are never refused for a rate.
+    if (!operation.tags?.includes('operation')) headers.push(...rateLimitHeaders);
     if (headers.length > 0) response.headers = Object.fromEntries(headers);
   }
   operation.responses = { ...operation.responses, default: { $ref: '#/components/responses/Problem' } };

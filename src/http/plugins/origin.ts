@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createOnceLog } from '../log-once.ts';
-import { isPreflight } from './cors.ts';
+import { allowedHeaders, isPreflight } from './cors.ts';
 
 interface OriginCheckOptions {
   metrics: Metrics;
@@ -31,7 +31,7 @@ async function installOriginCheck(app: FastifyInstance, { metrics, log }: Origin
     // The response to a preflight lists what the request may use.
     if (isPreflight(request)) {
       reply.header('access-control-allow-methods', 'GET, HEAD, PUT, POST, PATCH, DELETE');
-      reply.header('access-control-allow-headers', request.headers['access-control-request-headers'] ?? '*');
+      reply.header('access-control-allow-headers', allowedHeaders);
       reply.header('access-control-max-age', 600);
       reply.code(204).send();
       return;

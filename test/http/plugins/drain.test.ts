@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
+import type { Config } from '../../../src/config/config.ts';
 import { eventually, http, startTestServer } from '../../helpers/server.ts';
 
 /** A raw connection for hand-written HTTP, which records all bytes received. */
@@ -26,8 +27,8 @@ const refusesConnections = (url: string) =>
   });
 
 /** A connection with an incomplete request while the server stops. */
-async function requestDuringStop(t: Test, start: string) {
-  const server = await startTestServer(t);
+async function requestDuringStop(t: Test, start: string, config: Partial<Config> = {}) {
+  const server = await startTestServer(t, config);
   const connection = openConnection(t, server.url);
   connection.socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n');
   await eventually(() => /"ok"/.test(connection.received()), 'the first request of the connection has its response');
@@ -51,6 +52,18 @@ t.test('a request that arrives while the server stops is refused with a problem'
   t.match(response, /"code":"STORE_UNAVAILABLE".*"retryable":true/);
   await stopped;
 });
+
+t.test(
+  'a preflight that arrives while the server stops is answered, so that its page can read the refusal',
+  async (t) => {
+    const head = 'OPTIONS /v1/nodes/late HTTP/1.1\r\nhost: localhost\r\norigin: https://page.example\r\n';
+    const { socket, received, stopped } = await requestDuringStop(t, head, { corsOrigins: ['https://page.example'] });
+    socket.write('access-control-request-method: PUT\r\n\r\n');
+    await eventually(() => /HTTP\/1\.1 204/.test(received()), 'the preflight gets its response');
+    t.match(received().split('HTTP/1.1 204')[1], /access-control-allow-origin: https:\/\/page\.example/);
+    await stopped;
+  },
+);
 
 t.test('an EventSource that reconnects while the server stops gets a stream, so that it comes back', async (t) => {
   const { socket, received, stopped } = await requestDuringStop(t, 'GET /v1/watch/es HTTP/1.1\r\nhost: localhost\r\n');

@@ -60,6 +60,26 @@ t.test('a foreign origin is counted, and logged once with the remedy, in bounded
   t.match(about().at(-1)!.msg, /further values are not logged/);
 });
 
+t.test('the response to a preflight names what a page may send, whatever it asks for', async (t) => {
+  const asked = { 'access-control-request-method': 'PUT', 'access-control-request-headers': 'x-evil, weir-session' };
+  const { status, headers } = await http(`${url}/v1/nodes/a`, 'OPTIONS', undefined, {
+    origin: 'https://good.example',
+    ...asked,
+  });
+  t.equal(status, 204);
+  const allowed = headers.get('access-control-allow-headers')?.toLowerCase().split(', ') ?? [];
+  t.notOk(allowed.includes('x-evil'));
+  const { paths } = (await http(`${url}/openapi.json`)).body as { paths: Record<string, Record<string, any>> };
+  const { components } = (await http(`${url}/openapi.json`)).body;
+  const all = Object.values(paths).flatMap((methods) =>
+    Object.values(methods).flatMap(({ parameters = [] }) => parameters),
+  );
+  const named = all.map(({ $ref, ...own }) => ($ref ? components.parameters[$ref.split('/').at(-1)] : own));
+  const documented = new Set(named.filter((each) => each.in === 'header').map(({ name }) => name.toLowerCase()));
+  t.ok(documented.size > 5);
+  for (const name of [...documented, 'authorization', 'content-type']) t.ok(allowed.includes(name), name);
+});
+
 t.test('a page of an allowed origin can read why it is refused, whatever refuses it', async (t) => {
   const origin = 'https://good.example';
   const isReadable = ({ headers }: { headers: Headers }) => headers.get('access-control-allow-origin') === origin;
@@ -89,4 +109,8 @@ t.test('a page of an allowed origin can read why it is refused, whatever refuses
   const refused = await rawRequest(t, full.url, ['GET /v1/nodes/ HTTP/1.1', `Origin: ${origin}`]);
   t.equal(refused.status, 429);
   t.match(refused.head.toLowerCase(), `access-control-allow-origin: ${origin}`, 'by the limit of connections');
+  const asked = ['OPTIONS /v1/nodes/ HTTP/1.1', `Origin: ${origin}`, 'Access-Control-Request-Method: PUT'];
+  const unhindered = await rawRequest(t, full.url, asked);
+  t.equal(unhindered.status, 204, 'the preflight of such a request is answered');
+  t.match(unhindered.head.toLowerCase(), /connection: close/);
 });
