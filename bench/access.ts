@@ -1,5 +1,5 @@
 // What access control costs a request: `npm run bench:access`. Two servers, one without a policy and one with a policy of 1,000 rules
-// and 100 identities, are asked the same in alternating rounds, and their CPU time for each request is printed side by side. Then it
+// and 100 identities, are asked for the same nodes in memory, in turns, and the CPU time of a request is compared in each pair. Then it
 // prints what the parts of a decision cost by themselves. It takes less than 20 s.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -7,17 +7,23 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { AccessControl } from '../src/access/access-control.ts';
 import { type NewToken, newToken } from '../src/access/tokens.ts';
+import { loadConfig } from '../src/config/config.ts';
+import { startEmbeddedRedis } from '../src/embedded-redis/embedded-redis.ts';
+import { startServer } from '../src/server.ts';
+import { installedRedisBinary, quietLog } from '../testbed/redis-node.ts';
+import { temporaryFolder } from '../testbed/scope.ts';
 import { HttpLoad, requestBytes } from './lib/http-load.ts';
-import { shown, table } from './lib/measure.ts';
-import { WeirServer } from './lib/processes.ts';
-import { Sums, watchedRound } from './lib/rounds.ts';
+import { median, percent, percentile, shown, table } from './lib/measure.ts';
+import { RunScope } from './lib/run-scope.ts';
 
 const identities = 100;
 const rulesEach = 10;
-const connections = 32;
-const roundMs = 250;
-const rounds = 16;
-const warmUpRounds = 4;
+const connections = 8;
+/** Short, so that both servers of a pair meet the same other work on the machine. */
+const requestsARound = 64;
+const roundMsMax = 10_000;
+const pairsMeasured = 600;
+const warmUpPairs = 150;
 const decisions = 200_000;
 
 const names = Array.from({ length: identities }, (_, n) => `service-${n}`);
@@ -43,7 +49,7 @@ async function main(): Promise<void> {
   await writeFile(file, policyText());
   try {
     console.log(
-      `Node ${process.versions.node}, ${availableParallelism()} cores; ${rounds} rounds of ${roundMs} ms each\n`,
+      `Node ${process.versions.node}, ${availableParallelism()} cores; ${pairsMeasured} pairs of ${requestsARound} requests each\n`,
     );
     await compareServers(file);
     await measureDecisions(file);
@@ -52,38 +58,84 @@ async function main(): Promise<void> {
   }
 }
 
+/** Both servers run in this process and take turns of a few milliseconds, so that other work on the machine disturbs both alike. */
 async function compareServers(file: string): Promise<void> {
-  const open = await WeirServer.open();
-  const guarded = await WeirServer.open(undefined, undefined, undefined, { WEIR_ACCESS_FILE: file });
+  const scope = new RunScope();
   try {
-    const requests = names.map((name, n) =>
-      requestBytes('GET', `/v1/access/check?verb=read&path=/app/${name}/${n % rulesEach}/x`, '', {
-        authorization: `Bearer ${tokens.get(name)?.token}`,
+    const redis = await startEmbeddedRedis({
+      appendfsync: 'no',
+      maxmemoryBytes: 2 ** 30,
+      binary: await installedRedisBinary(),
+      log: quietLog,
+      dataDir: temporaryFolder(scope),
+    });
+    scope.teardown(() => redis.stop());
+    const loads = [];
+    for (const options of [[], [`--access-file=${file}`]]) {
+      const invocation = loadConfig({}, ['--port=0', ...options]);
+      if (invocation.kind !== 'run') throw new Error(`The options ask for ${invocation.kind}`);
+      const server = await startServer(invocation.config, { socketPath: redis.socketPath }, pino({ level: 'error' }));
+      scope.teardown(() => server.close());
+      const load = await HttpLoad.open(server.url, connections);
+      scope.teardown(() => load.close());
+      loads.push({ load, server });
+    }
+    const [open, guarded] = loads as [(typeof loads)[0], (typeof loads)[0]];
+    const { namespace } = open.server.broker.store;
+    const paths = names.map((name, n) => `/app/${name}/${n % rulesEach}/x`);
+    const ops = paths.map((path) => ({ op: 'create', path, parents: true, data: Buffer.from('x') }) as const);
+    for (const op of ops) await namespace.write([{ ...op, mode: 'persistent', contentType: 'text/plain' }]);
+    const requests = paths.map((path, n) =>
+      requestBytes('GET', `/v1/nodes${path}?read=local`, '', {
+        authorization: `Bearer ${tokens.get(names[n] ?? '')?.token}`,
       }),
     );
     let at = 0;
-    const next = () => {
-      at = (at + 1) % requests.length;
-      return requests[at] as Buffer;
+    const next = () => requests[at++ % requests.length] as Buffer;
+    const cpuUsEach = async ({ load }: { load: HttpLoad }) => {
+      const before = process.cpuUsage();
+      await load.run(next, roundMsMax, requestsARound);
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / requestsARound;
     };
-    const loads = [await HttpLoad.open(open.url, connections), await HttpLoad.open(guarded.url, connections)] as const;
-    const sums = [new Sums(), new Sums()] as const;
-    for (let round = -warmUpRounds; round < rounds; round += 1) {
-      for (const [index, server] of [open, guarded].entries()) {
-        const load = loads[index as 0 | 1];
-        const watched = await watchedRound(() => load.run(next, roundMs), server);
-        if (round >= 0) sums[index as 0 | 1].add(watched);
-      }
+    const pairs: [open: number, guarded: number][] = [];
+    for (let pair = -warmUpPairs; pair < pairsMeasured; pair += 1) {
+      // Each is the first of every second pair.
+      const first = pair % 2 === 0;
+      const a = await cpuUsEach(first ? open : guarded);
+      const b = await cpuUsEach(first ? guarded : open);
+      if (pair >= 0) pairs.push(first ? [a, b] : [b, a]);
     }
-    for (const load of loads) load.close();
-    const rows = [
-      ['without a policy', shown(sums[0].rate), shown(sums[0].serverUsEach)],
-      [`${identities * rulesEach} rules, ${identities} identities`, shown(sums[1].rate), shown(sums[1].serverUsEach)],
-      ['difference', '', shown(sums[1].serverUsEach - sums[0].serverUsEach)],
-    ];
-    console.log(table('GET /v1/access/check', ['', 'requests/s', 'CPU of the server, µs a request'], rows));
+    console.log(
+      table(
+        'GET /v1/nodes/{path}?read=local',
+        ['CPU of client and server in one process', 'µs a request'],
+        [
+          ['without a policy, median', shown(median(pairs.map(([each]) => each)))],
+          [
+            `${identities * rulesEach} rules, ${identities} identities, median`,
+            shown(median(pairs.map(([, each]) => each))),
+          ],
+          ['difference in a pair, median', shown(median(pairs.map(([a, b]) => b - a)))],
+          [
+            'difference in a pair, quartiles',
+            [0.25, 0.75]
+              .map((share) =>
+                shown(
+                  percentile(
+                    pairs.map(([a, b]) => b - a),
+                    share,
+                  ),
+                ),
+              )
+              .join(' – '),
+          ],
+          ['ratio in a pair, median', percent(median(pairs.map(([a, b]) => b / a)))],
+        ],
+      ),
+    );
   } finally {
-    await Promise.all([open.stop(), guarded.stop()]);
+    await scope.end();
   }
 }
 

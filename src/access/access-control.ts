@@ -123,6 +123,11 @@ export class AccessControl {
     return this.#authenticator ? this.#authenticator.callerOf(credentials) : openCaller;
   }
 
+  /** The caller of a header Authorization that was sent before, the most frequent case; undefined if it has to be looked at. */
+  knownCaller(authorization: string): Caller | undefined {
+    return this.#authenticator?.knownCaller(authorization);
+  }
+
   /**
    * Refuses what the caller may not do.
    * @throws ServiceError FORBIDDEN, which names what is missing; AUTH_REQUIRED for an anonymous client

@@ -15,6 +15,8 @@ import { hasHash, isDerivedId, tokenIdOf } from './tokens.ts';
 export interface Caller {
   /** Undefined for an anonymous client. */
   readonly identity: string | undefined;
+  /** By what its limits and shares are counted; undefined for an anonymous client, which has those of its address. */
+  readonly clientKey?: string | undefined;
   /** The id of its token, if it has sent one. */
   readonly tokenId: string | undefined;
   /** When its credential ends, ms since 1970; undefined if it does not. */
@@ -104,12 +106,18 @@ export class Authenticator {
       if (!certificate) return this.#anonymous();
       return ignored === undefined ? this.#byCertificate(certificate) : this.#anonymous(ignored);
     }
-    const known = this.#known.get(authorization);
-    if (known && (known.expiresAt === undefined || known.expiresAt > this.#now())) return known;
+    const known = this.knownCaller(authorization);
+    if (known) return known;
     const caller = this.#byAuthorization(authorization, client);
     // A derived token may be revoked at any time, so it is not kept here.
     if (!(caller instanceof Promise) && !caller.isDerived) this.#known.set(authorization, caller);
     return caller;
+  }
+
+  /** The caller of a header whose token was found valid before, and is still. */
+  knownCaller(authorization: string): Caller | undefined {
+    const known = this.#known.get(authorization);
+    return known && (known.expiresAt === undefined || known.expiresAt > this.#now()) ? known : undefined;
   }
 
   #byAuthorization(authorization: string, client: string): Caller | Promise<Caller> {
@@ -265,7 +273,8 @@ export class Authenticator {
   #caller(identity: string, tokenId?: string, expiresAt?: number): Caller {
     const policy = this.#policy;
     const limits = policy.limitsOf(identity);
-    return { identity, tokenId, expiresAt, rights: policy.rightsOf(identity), limits, isDerived: false };
+    const clientKey = `identity ${identity}`;
+    return { identity, clientKey, tokenId, expiresAt, rights: policy.rightsOf(identity), limits, isDerived: false };
   }
 }
 

@@ -105,6 +105,8 @@ export function coordinationKeys(prefix: string) {
      * `token_expires_at` of the credential that it comes from, `stream` (the event stream that has it, or '').
      */
     accessTicket: (hash: string) => `${base}access-ticket:${hash}`,
+    /** Sorted set with expiry, by identity: the hashes of its tickets by the time when they expire, ms. */
+    accessTicketsOf: (identity: string) => `${base}access-tickets:${identity}`,
     /** Sorted set: the hashes of all tickets by the time when they expire, ms. */
     accessTickets: `${base}access-tickets`,
   };

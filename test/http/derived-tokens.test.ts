@@ -247,6 +247,26 @@ t.test('a derived token subscribes with a pattern only if it may read all that i
   t.equal((await join(wide.headers, { pattern: '.*' })).status, 201);
 });
 
+t.test('a derived token has no say over what others of its identity have made', async (t) => {
+  const weak = await derive(alice, [{ topics: { orders: ['read'] } }]);
+  const sibling = await derive(alice, [readApp]);
+  t.match((await send(weak.headers, 'DELETE', `/v1/access/tokens/${sibling.id}`)).body, {
+    code: 'FORBIDDEN',
+    detail: /only itself/,
+  });
+  const { tokens } = (await send(weak.headers, 'GET', '/v1/access/tokens')).body;
+  t.same(
+    tokens.map(({ id }: { id: string }) => id),
+    [weak.id],
+  );
+  const session = (await send(alice, 'POST', '/v1/sessions', {})).body;
+  const end = await send(weak.headers, 'DELETE', `/v1/sessions/${session.id}?force=true`);
+  t.match(end.body, { code: 'FORBIDDEN', detail: /whose handle it knows/ });
+  t.equal((await send(alice, 'DELETE', `/v1/sessions/${session.id}?force=true`)).status, 204, 'its parent may');
+  const mighty = await derive(ops, [{ admin: true }]);
+  t.equal((await send(mighty.headers, 'DELETE', `/v1/access/tokens/${sibling.id}`)).status, 204, 'one of an admin may');
+});
+
 t.test('a token revokes itself, and one that has expired is told so', async (t) => {
   const { id, headers } = await derive(alice, [readApp]);
   t.equal((await send(headers, 'DELETE', `/v1/access/tokens/${id}`)).status, 204);

@@ -144,6 +144,23 @@ t.test('a ticket that was not used in time is of no use, nor one long after its 
   }
 });
 
+t.test('an identity has ten thousand tickets at most, and the others have theirs', async (t) => {
+  const { connection } = one.broker.store;
+  const key = `{${testConfig.prefix}}:access-tickets:ops`;
+  const far = Date.now() + 3_600_000;
+  const fill = Array.from({ length: 10_000 }, (_, n) => [far, `t${n}`]).flat();
+  await connection.command(true, (client) => client.zadd(key, ...fill), key);
+  const full = await call(policy.as('ops'), 'POST', '/v1/access/tickets', { path: '/v1/watch/app' });
+  t.match(
+    { status: full.status, ...full.body },
+    { code: 'TOO_MANY_REQUESTS', detail: /10000 tickets for event streams of ops/ },
+  );
+  await ticketFor('/v1/watch/app');
+  await connection.command(true, (client) => client.del(key), key);
+  t.equal((await call(policy.as('ops'), 'POST', '/v1/access/tickets', { path: '/v1/watch/app' })).status, 201);
+  t.ok((await connection.command(false, (client) => client.pttl(key), key)) > 20_000, 'the list ends with its tickets');
+});
+
 t.test('a ticket ends with its token', async (t) => {
   const { body: derived } = await call(alice, 'POST', '/v1/access/tokens', {
     allow: [{ nodes: { '/app': ['read'] } }],

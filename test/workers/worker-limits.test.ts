@@ -1,7 +1,9 @@
 // Limits by client that hold for a server with several workers as a whole, with the processes as they are started.
 import { connect, type Socket } from 'node:net';
 import t from 'tap';
+import { writePolicy } from '../helpers/access.ts';
 import { eventually } from '../helpers/server.ts';
+import { openSocket } from '../helpers/socket.ts';
 import { onNewConnection, startWorkers } from '../helpers/workers.ts';
 
 t.test('one address has no more than its share of the connections of all workers', async (t) => {
@@ -28,4 +30,27 @@ t.test('one address has no more than its share of the connections of all workers
   for (const socket of told.keys()) socket.destroy();
   const again = async () => (await onNewConnection(`${server.url}/v1/nodes/`).catch(() => undefined))?.status === 200;
   await eventually(again, 'there is room again');
+});
+
+t.test('an identity has no more than its limits, however its sockets are spread over the workers', async (t) => {
+  const policy = await writePolicy(t, ['greedy', 'other'], 'allow:\n  - { who: greedy, limits: { sockets: 4 } }\n');
+  const server = await startWorkers(t, { WEIR_ACCESS_FILE: policy.file });
+  const sockets = await Promise.all(
+    Array.from({ length: 12 }, () => openSocket(t, `${server.url}/v1/watch`, policy.as('greedy'))),
+  );
+  let refused = 0;
+  for (const { closed } of sockets) {
+    void closed.then((code) => {
+      if (code === 4429) refused += 1;
+    });
+  }
+  for (const { send } of sockets) send({ type: 'ping' });
+  const served = () => sockets.filter(({ frames }) => frames.some(({ type }) => type === 'pong')).length;
+  await eventually(() => served() + refused === sockets.length, 'each is served or refused');
+  t.ok(served() <= 4, `${served()} of 4`);
+  // Connections reach the workers in turn, but not exactly.
+  t.ok(served() >= 2, 'each worker has its part');
+  const other = await openSocket(t, `${server.url}/v1/watch`, policy.as('other'));
+  other.send({ type: 'ping' });
+  await other.frame({ type: 'pong' });
 });

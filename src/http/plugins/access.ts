@@ -40,6 +40,10 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks. */
     caller: Caller;
+    /** The path of a node that was read from the URL and checked, of a request that is not for a sequential one. */
+    checkedPath: string | undefined;
+    /** The version of the policy and of the authorities under which it was admitted. */
+    policyVersion: number;
     /** As Actor of core/actor.ts, which a request is: what it makes belongs to `identity`, and it may use what belongs to `actsAs`. */
     readonly identity: string | undefined;
     readonly actsAs: string | undefined;
@@ -82,6 +86,8 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   // An authority may be gone that has signed the certificates of open sockets.
   tls?.onAuthoritiesChanged(() => access.recheck());
   app.decorateRequest('caller');
+  app.decorateRequest('policyVersion', 0);
+  app.decorateRequest('checkedPath', undefined);
   app.decorateRequest('identity', {
     getter(this: FastifyRequest) {
       return this.caller.identity;
@@ -102,16 +108,15 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   app.decorateRequest('requireSubtree', function requireSubtree(this: FastifyRequest, verb: Verb, path: string) {
     access.requireSubtree(this.caller, verb, path, this);
   });
-  /** The version of the policy and of the authorities under which a request was admitted. */
-  const versionOf = new WeakMap<FastifyRequest, number>();
   const tickets = new TicketStreams();
   const take = (request: FastifyRequest, caller: Caller, version: number) => {
-    versionOf.set(request, version);
+    request.policyVersion = version;
     request.caller = caller;
+    const { identity, clientKey } = caller;
     // Limits by client are by identity where there is one: its clients may have any addresses, and others may share one.
-    if (caller.identity !== undefined) {
-      request.clientKey = `identity ${caller.identity}`;
-      request.account = access.accounts.open(request.clientKey, caller.identity, caller.limits);
+    if (identity !== undefined && clientKey !== undefined) {
+      request.clientKey = clientKey;
+      request.account = access.accounts.open(clientKey, identity, caller.limits);
     }
     check(access, request, needOf(request));
   };
@@ -127,6 +132,9 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   };
   /** @returns a promise only if something has to be asked for */
   const callerOf = (request: FastifyRequest): Caller | Promise<Caller> => {
+    const { authorization } = request.raw.headers;
+    const known = authorization === undefined ? undefined : access.knownCaller(authorization);
+    if (known && needOf(request) !== 'open') return known;
     const refused = (error: unknown): never => {
       if (hasCode(error, 'AUTH_REQUIRED')) access.noteRefusedCredential((error as Error).message, request);
       throw error;
@@ -154,7 +162,7 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   const mayBeRefused = (request: FastifyRequest) => {
     const { expiresAt, isDerived } = request.caller;
     return (
-      versionOf.get(request) !== access.version || isDerived || (expiresAt !== undefined && expiresAt <= Date.now())
+      request.policyVersion !== access.version || isDerived || (expiresAt !== undefined && expiresAt <= Date.now())
     );
   };
   app.decorateRequest('recheckAccess', async function recheckAccess(this: FastifyRequest) {
@@ -258,7 +266,8 @@ function requireOnResource(access: AccessControl, request: FastifyRequest, need:
     const isPrefix = request.method === 'POST';
     const node = nodeToCheck(nodePathOf(request.url, need.prefix, isPrefix), isPrefix);
     if (node === undefined) access.requireIdentity(caller, request);
-    else access.require(caller, need.verb, { kind: 'nodes', name: node }, request);
+    else if (!isPrefix) request.checkedPath = node;
+    if (node !== undefined) access.require(caller, need.verb, { kind: 'nodes', name: node }, request);
     return;
   }
   const name = (request.params as Record<string, string>)[need.in] ?? '';

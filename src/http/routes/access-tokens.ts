@@ -99,12 +99,15 @@ export const accessTokenRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Brok
     async (request) => {
       const { of = request.identity } = request.query;
       if (of !== request.identity) access.requireAdmin(request.caller);
+      const { isDerived, rights, tokenId } = request.caller;
       if (of !== undefined && !identityNamePattern.test(of)) {
         throw new ServiceError('BAD_REQUEST', `of is ${JSON.stringify(of)}, which cannot be the name of an identity.`);
       }
       const tokens = of === undefined ? [] : await accessTokens.list(of);
+      // Beside others of its identity a derived token has no business.
+      const shown = isDerived && !rights.isAdmin ? tokens.filter(({ id }) => id === tokenId) : tokens;
       return {
-        tokens: tokens.map(({ id, parent, createdAt, expiresAt }) => ({
+        tokens: shown.map(({ id, parent, createdAt, expiresAt }) => ({
           id,
           ...(parent !== undefined && { parent }),
           created: createdAt,
@@ -126,11 +129,15 @@ export const accessTokenRoutes: FastifyPluginAsyncZodOpenApi<{ broker: Pick<Brok
         querystring: noQuery,
         response: {
           204: { description: 'Revoked.' },
-          ...problems('NOT_FOUND', 'IDEMPOTENCY_KEY_REUSED', 'TOO_MANY_REQUESTS', 'STORE_UNAVAILABLE'),
+          ...problems('FORBIDDEN', 'NOT_FOUND', 'IDEMPOTENCY_KEY_REUSED', 'TOO_MANY_REQUESTS', 'STORE_UNAVAILABLE'),
         },
       } satisfies FastifyZodOpenApiSchema,
     },
     async (request, reply) => {
+      const { isDerived, rights, tokenId } = request.caller;
+      if (isDerived && !rights.isAdmin && request.params.tokenId !== tokenId) {
+        throw new ServiceError('FORBIDDEN', 'A derived token revokes only itself. Use the token that it comes from.');
+      }
       const outcome = await accessTokens.revoke(request.params.tokenId, request, idempotencyOf(request));
       return setOutcomeHeaders(reply, outcome).code(204).send();
     },

@@ -354,7 +354,8 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
 };
 
 /** The path of a request; a POST has the prefix of a sequential node. @throws ServiceError INVALID_PATH */
-function validPath({ url, method }: FastifyRequest): string {
+function validPath({ url, method, checkedPath }: FastifyRequest): string {
+  if (checkedPath !== undefined) return checkedPath;
   const isPrefix = method === 'POST';
   const path = nodePathOf(url, nodesPrefix, isPrefix);
   const problem = isPrefix ? sequentialPathProblem(path) : pathProblem(path);

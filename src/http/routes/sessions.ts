@@ -187,6 +187,12 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
       const { handle } = request.params;
       if (!request.query.force || !isSessionId(handle)) return end(request, reply, parseHandle(handle, request));
       if (!broker.access.isOn) requireLoopback(request);
+      const { isDerived, rights } = request.caller;
+      if (isDerived && !rights.isAdmin) {
+        const detail =
+          'A derived token ends only sessions whose handle it knows, as their nodes may be beyond its rights.';
+        throw new ServiceError('FORBIDDEN', detail);
+      }
       broker.access.noteAdministration(request.caller, `session ${handle}`, request);
       return end(request, reply, { id: handle, secretHash: anySecret, actsAs: request.actsAs });
     },

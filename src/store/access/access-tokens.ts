@@ -43,9 +43,10 @@ interface ListedAccessToken {
 /** What a stream does with its ticket: it begins, goes on, or has ended. */
 type TicketUse = 'open' | 'keep' | 'close';
 
-/** Live tokens of one identity and of all, and tickets of all. */
+/** Live tokens, and tickets, of one identity and of all. */
 const tokensOfIdentityMax = 1000;
 const tokensMax = 100_000;
+const ticketsOfIdentityMax = 10_000;
 const ticketsMax = 100_000;
 /** Within this time a ticket must be used. */
 const ticketUnusedMs = 30_000;
@@ -162,6 +163,7 @@ export class AccessTokens {
       parent.basis,
       parent.expiresAt ?? 0,
       ticketUnusedMs,
+      ticketsOfIdentityMax,
       ticketsMax,
       ...this.#stored(ticket, idempotency),
     ]);

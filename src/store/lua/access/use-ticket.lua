@@ -31,4 +31,5 @@ end
 local expires_at = access.expiry(good_ms, tonumber(token_expires_at))
 redis.call('PEXPIRE', key, whole(expires_at - now_ms))
 redis.call('ZADD', keys.access_tickets, whole(expires_at), hash)
+access.keep_ticket(keys.access_tickets_of(identity), hash, expires_at)
 return { 'OK', identity, token, basis, tonumber(token_expires_at) }

@@ -14,3 +14,12 @@ end
 function access.changed() redis.call('HINCRBY', keys.root, 'access_changes', 1) end
 
 function access.changes() return tonumber(redis.call('HGET', keys.root, 'access_changes') or '0') end
+
+--- The list of an identity's tickets outlives each of them, as a ticket is good for about a minute after it was made or kept.
+local TICKETS_MS = 300000
+
+--- Notes until when a ticket is good in the list of its identity.
+function access.keep_ticket(own, hash, expires_at)
+  redis.call('ZADD', own, whole(expires_at), hash)
+  redis.call('PEXPIRE', own, TICKETS_MS)
+end

@@ -15,6 +15,7 @@ function keys.creator(number) return keys.base .. 'creator:' .. number end
 keys.creators = keys.base .. 'creators'
 function keys.access_token(id) return keys.base .. 'access-token:' .. id end
 function keys.access_tokens_of(identity) return keys.base .. 'access-tokens:' .. identity end
+function keys.access_tickets_of(identity) return keys.base .. 'access-tickets:' .. identity end
 function keys.access_ticket(hash) return keys.base .. 'access-ticket:' .. hash end
 keys.access_tokens = keys.base .. 'access-tokens'
 keys.access_tickets = keys.base .. 'access-tickets'
