@@ -52,8 +52,10 @@ t.test('a certificate is an identity: every route refuses one without rights, an
       if (openOperations.has(operationId) || ['metrics', 'stats.stream'].includes(operationId)) continue;
       const at = path.replaceAll(/\{[^}]*\}|\*/g, '0');
       const given = decidingBodies[operationId];
-      const body = given === undefined ? undefined : JSON.stringify(given);
-      const json = { 'content-type': 'application/json' };
+      // A text is NDJSON.
+      const isText = typeof given === 'string';
+      const body = given === undefined ? undefined : isText ? given : JSON.stringify(given);
+      const json = { 'content-type': isText ? 'application/x-ndjson' : 'application/json' };
       const { status, body: problem } = await poor(method.toUpperCase(), at, body, body ? json : {});
       t.not(status, 401, `${operationId}: the certificate is taken`);
       if (forAnyIdentity.has(operationId)) continue;
