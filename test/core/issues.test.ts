@@ -29,7 +29,7 @@ t.test('an error names the place, the value and what is valid', async (t) => {
 t.test('an error does not use words of the validation library', async (t) => {
   t.equal(
     said(getNodeQuery, { view: 'child' }, 'query'),
-    'query.view: must be one of data, node, stat, children, tree, not "child".',
+    'query.view: must be one of data, node, stat, children, tree, export, not "child".',
   );
   t.equal(said(createTopicBody, { name: 1 }, 'body'), 'body.name: must be a string, not 1.');
   t.equal(said(createTopicBody, [], 'body'), 'body: must be an object.');

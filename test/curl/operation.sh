@@ -7,13 +7,13 @@ request GET /health/live
 expect_status 200
 expect_body_is $'{"status":"ok"}\n'
 
-step 'the address alone leads a browser to the documentation, and a program to the API'
+step 'the address alone leads a browser to pages it can read, and a program to the API'
 request GET /
 expect_status 200
 expect_body '"api":"/v1"'
 request GET / -H 'Accept: text/html'
 expect_status 303
-expect_header Location '/docs'
+expect_header Location '/(docs|console/)'
 request GET /v1
 expect_body '"path":"/v1/topics/{topic}"'
 

@@ -33,6 +33,8 @@ async function requestDuringStop(t: Test, start: string, config: Partial<Config>
   connection.socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n');
   await eventually(() => /"ok"/.test(connection.received()), 'the first request of the connection has its response');
   connection.socket.write(start);
+  // The server reads the start no later than this request: a connection without one is idle, and a stop closes it.
+  await fetch(`${server.url}/health/live`);
   const stopped = server.close();
   await eventually(() => refusesConnections(server.url), 'the server stops');
   return { ...connection, stopped };
