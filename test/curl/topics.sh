@@ -35,7 +35,7 @@ expect_status 200
 expect_body_like '"topics":\[\{"name":"audit","topicId":"[^"]+","partitions":1\},\{"name":"orders","topicId":"[^"]+","partitions":3\}'
 request GET '/v1/topics?view=summary'
 expect_status 200
-expect_body_like '"name":"orders","topicId":"[^"]+","partitions":[0-9]+,"records":[0-9]+,"bytes":[0-9]+,"inPerSec":[0-9.]+,"outPerSec":[0-9.]+,"groups":\[\]'
+expect_body_like '"name":"orders","topicId":"[^"]+","partitions":[0-9]+,"records":[0-9]+,"bytes":[0-9]+,"inPerSec":[0-9.]+,"outPerSec":[0-9.]+,"leaders":\[[^]]*\],"notPreferred":0,"groups":\[\]'
 request GET '/v1/topics?view=all'
 expect_problem 400 BAD_REQUEST 'view'
 request GET '/v1/topics?limit=1'
