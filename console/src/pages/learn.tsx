@@ -48,7 +48,7 @@ export default function Learn() {
             }
           >
             <ClusterDrawing picture={picture} topic={topic} marks={marks} />
-            {!topic && (
+            {!topic && present.has('/brokers') && (
               <p class="hint">
                 There is no topic yet. <a href={linkTo('topics')}>Create one</a>, and its partitions appear here.
               </p>
