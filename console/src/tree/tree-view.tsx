@@ -1,9 +1,10 @@
 // The tree as rows: the ARIA tree pattern, with only the rows in view in the document.
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { go, linkToNode } from '../router.ts';
 import { compact } from '../ui/format.ts';
 import { Icon, type IconName } from '../ui/icon.tsx';
 import { Button } from '../ui/parts.tsx';
+import { useVirtualRows } from '../ui/virtual-rows.ts';
 import {
   branchOf,
   flashOf,
@@ -23,23 +24,17 @@ const overscan = 10;
 
 /** @param selected the path whose node is shown beside the tree */
 export function TreeView({ selected }: { selected: string }) {
-  const frame = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: 600 });
   const [cursor, setCursor] = useState(selected);
   const all = rows.value;
   revision.value;
   const found = all.findIndex(({ path, kind }) => kind === 'node' && path === cursor);
   const at = found < 0 ? 0 : found;
-  const first = Math.max(0, Math.floor(view.top / rowPx) - overscan);
-  const last = Math.min(all.length, Math.ceil((view.top + view.height) / rowPx) + overscan);
-
-  useLayoutEffect(() => {
-    const element = frame.current;
-    if (!element) return undefined;
-    const observer = new ResizeObserver(() => setView({ top: element.scrollTop, height: element.clientHeight }));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
+  const { frame, onScroll, first, last, reveal, focus, moves } = useVirtualRows({
+    count: all.length,
+    rowPx,
+    overscan,
+    headRows: 0,
+  });
 
   // Pages load as one gets to their place; not beside a node behind them, which they would push out of view.
   const wanted = all.slice(first, last).find(({ kind, path }) => kind === 'more' && !hasStrays(path))?.path;
@@ -51,7 +46,7 @@ export function TreeView({ selected }: { selected: string }) {
   useEffect(() => {
     setCursor(selected);
     const index = rows.peek().findIndex(({ path, kind }) => kind === 'node' && path === selected);
-    if (index >= 0) scrollTo(frame.current, index);
+    if (index >= 0) reveal(index);
   }, [selected, isThere]);
 
   const moveTo = (index: number) => {
@@ -59,25 +54,17 @@ export function TreeView({ selected }: { selected: string }) {
     const row = all[target];
     if (row?.kind !== 'node') return;
     setCursor(row.path);
-    scrollTo(frame.current, target);
-    requestAnimationFrame(() => frame.current?.querySelector<HTMLElement>(`[data-row="${target}"]`)?.focus());
+    reveal(target);
+    focus(target);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const row = all[at];
     if (!row) return;
-    const page = Math.max(1, Math.floor(view.height / rowPx) - 1);
     const { path } = row;
     const isLeaf = (statOf(path)?.numChildren ?? 0) === 0;
     const steps: Record<string, () => void> = {
-      ArrowDown: () => moveTo(at + 1),
-      j: () => moveTo(at + 1),
-      ArrowUp: () => moveTo(at - 1),
-      k: () => moveTo(at - 1),
-      PageDown: () => moveTo(at + page),
-      PageUp: () => moveTo(at - page),
-      Home: () => moveTo(0),
-      End: () => moveTo(all.length - 1),
+      ...moves(at, moveTo),
       ArrowRight: () => {
         if (isLeaf) return;
         if (isOpen(path)) moveTo(at + 1);
@@ -97,14 +84,7 @@ export function TreeView({ selected }: { selected: string }) {
   };
 
   return (
-    <div
-      class="tree"
-      ref={frame}
-      onScroll={(event) => {
-        const { scrollTop: top, clientHeight } = event.currentTarget;
-        setView({ top, height: clientHeight });
-      }}
-    >
+    <div class="tree" ref={frame} onScroll={onScroll}>
       <div
         role="tree"
         aria-label="Nodes"
@@ -212,11 +192,4 @@ function iconOf(path: string, owner: string | null, children: number): IconName 
   if (path === '/') return 'tree';
   if (owner !== null) return 'ephemeral';
   return children > 0 ? 'folder' : 'node';
-}
-
-function scrollTo(element: HTMLElement | null, index: number): void {
-  if (!element) return;
-  const [top, bottom] = [index * rowPx, (index + 1) * rowPx];
-  if (top < element.scrollTop) element.scrollTop = top;
-  else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight;
 }

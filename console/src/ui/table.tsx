@@ -1,6 +1,7 @@
 // A table of any length: only the rows in view are in the document. Rows are of one height; arrows, j and k go from one to the next.
 import type { ComponentChildren } from 'preact';
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
+import { useVirtualRows } from './virtual-rows.ts';
 
 export interface Column<Row> {
   id: string;
@@ -44,21 +45,15 @@ interface Order {
 
 export function Table<Row>(props: TableProps<Row>) {
   const { label, columns, keyOf, onOpen, selected, flashOf, height, onEnd, total } = props;
-  const frame = useRef<HTMLDivElement>(null);
   const [order, setOrder] = useState<Order | undefined>(undefined);
-  const [view, setView] = useState({ top: 0, height: 600 });
   const [cursor, setCursor] = useState(0);
   const rows = sorted(props.rows, columns, order);
-  const first = Math.max(0, Math.floor(view.top / rowPx) - overscan);
-  const last = Math.min(rows.length, Math.ceil((view.top + view.height) / rowPx) + overscan);
-
-  useLayoutEffect(() => {
-    const element = frame.current;
-    if (!element) return undefined;
-    const observer = new ResizeObserver(() => setView({ top: element.scrollTop, height: element.clientHeight }));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
+  const { frame, onScroll, first, last, reveal, focus, moves } = useVirtualRows({
+    count: rows.length,
+    rowPx,
+    overscan,
+    headRows: 1,
+  });
 
   useEffect(() => {
     if (onEnd && last >= rows.length) onEnd();
@@ -67,27 +62,15 @@ export function Table<Row>(props: TableProps<Row>) {
   const moveTo = (index: number) => {
     const target = Math.max(0, Math.min(rows.length - 1, index));
     setCursor(target);
-    const element = frame.current;
-    if (!element) return;
-    const [top, bottom] = [target * rowPx, (target + 2) * rowPx];
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight;
-    requestAnimationFrame(() => element.querySelector<HTMLElement>(`[data-row="${target}"]`)?.focus());
+    reveal(target);
+    focus(target);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const at = (event.target as HTMLElement).dataset.row;
     if (at === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     const index = Number(at);
-    const page = Math.max(1, Math.floor(view.height / rowPx) - 2);
     const steps: Record<string, () => void> = {
-      ArrowDown: () => moveTo(index + 1),
-      j: () => moveTo(index + 1),
-      ArrowUp: () => moveTo(index - 1),
-      k: () => moveTo(index - 1),
-      PageDown: () => moveTo(index + page),
-      PageUp: () => moveTo(index - page),
-      Home: () => moveTo(0),
-      End: () => moveTo(rows.length - 1),
+      ...moves(index, moveTo),
       Enter: () => {
         const row = rows[index];
         if (row !== undefined) onOpen?.(row);
@@ -107,10 +90,7 @@ export function Table<Row>(props: TableProps<Row>) {
       class="table-frame"
       ref={frame}
       style={height === undefined ? undefined : { '--table-height': height }}
-      onScroll={(event) => {
-        const { scrollTop: top, clientHeight } = event.currentTarget;
-        setView({ top, height: clientHeight });
-      }}
+      onScroll={onScroll}
     >
       <table class="table" aria-label={label} aria-rowcount={(total ?? rows.length) + 1} onKeyDown={onKeyDown}>
         <thead>
