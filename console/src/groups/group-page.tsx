@@ -47,15 +47,13 @@ export function GroupPage({ name }: { name: string }) {
     );
   return (
     <>
-      <nav class="crumbs" aria-label="Path">
-        <a href={linkTo('groups')}>Groups</a>
-      </nav>
       <PageHead
         title={
           <>
             <span class="mono">{name}</span> {group && <StateBadge state={group.state} />}
           </>
         }
+        above={{ text: 'Groups', href: linkTo('groups') }}
         actions={actions}
       />
       {read.error !== undefined && <Problem error={read.error} onRetry={read.reload} />}

@@ -47,10 +47,11 @@ export function TopicPage({ name }: { name: string }) {
     );
   return (
     <>
-      <nav class="crumbs" aria-label="Path">
-        <a href={linkTo('topics')}>Topics</a>
-      </nav>
-      <PageHead title={<span class="mono">{name}</span>} actions={actions}>
+      <PageHead
+        title={<span class="mono">{name}</span>}
+        above={{ text: 'Topics', href: linkTo('topics') }}
+        actions={actions}
+      >
         {topic.data && <Summary topic={topic.data} />}
       </PageHead>
       {topic.error !== undefined && <Problem error={topic.error} onRetry={topic.reload} />}

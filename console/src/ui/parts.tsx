@@ -130,19 +130,29 @@ export function Panel({
 /** The heading of a page, with a sentence that says what it is for, and its actions. */
 export function PageHead({
   title,
+  above,
   children,
   actions,
 }: {
   title: ComponentChildren;
+  /** The page that this one belongs to. */
+  above?: { text: string; href: string };
   children?: ComponentChildren;
   actions?: ComponentChildren;
 }) {
   return (
-    <div class="page-head">
-      <h1>{title}</h1>
-      {actions !== undefined && <div class="page-actions">{actions}</div>}
-      {children !== undefined && <p>{children}</p>}
-    </div>
+    <>
+      {above && (
+        <nav class="crumbs" aria-label="Path">
+          <a href={above.href}>{above.text}</a>
+        </nav>
+      )}
+      <div class="page-head">
+        <h1>{title}</h1>
+        {actions !== undefined && <div class="page-actions">{actions}</div>}
+        {children !== undefined && <p>{children}</p>}
+      </div>
+    </>
   );
 }
 
