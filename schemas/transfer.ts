@@ -13,21 +13,21 @@ export const nodeLine = z.strictObject({
   ttlMs: z.int().min(1).max(ttlMsMax).optional(),
 });
 
-/** The last line of an export; an import needs `nodes` of it only. */
-export const endLine = z.looseObject({ end: z.literal(true), nodes: z.int().min(0) });
+/** The last line of an export: what it has, and what it left out. */
+export const exportEnd = z.object({
+  end: z.literal(true),
+  nodes: z.int().min(0).describe('Lines of nodes.'),
+  ephemerals: z.int().min(0).describe('Ephemeral nodes that were left out.'),
+  unreadable: z.int().min(0).describe('Subtrees that the caller may not read.'),
+  reserved: z.int().min(0).describe('Subtrees of the service itself.'),
+  zxid: zxid.describe('The export has every change up to this one.'),
+  lastZxid: zxid.describe('It may have some changes up to this one.'),
+});
 
-export interface ExportEnd {
-  end: true;
-  /** Lines of nodes. */
-  nodes: number;
-  /** What was left out: ephemeral nodes; subtrees that the caller may not read; subtrees of the service. */
-  ephemerals: number;
-  unreadable: number;
-  reserved: number;
-  /** The first part reflects transactions up to this one, the last part up to the other. */
-  zxid: number;
-  lastZxid: number;
-}
+export type ExportEnd = z.output<typeof exportEnd>;
+
+/** An import needs no more of the last line. */
+export const endLine = z.looseObject({ end: exportEnd.shape.end, nodes: exportEnd.shape.nodes });
 
 /** OpenAPI 3.1 cannot describe the lines of a text. */
 export const exportResponse = z

@@ -51,7 +51,7 @@ import {
   topicResponse,
   topicsResponse,
 } from '../schemas/topics.ts';
-import { copyResponse, importResponse, nodeLine } from '../schemas/transfer.ts';
+import { copyResponse, exportEnd, importResponse, nodeLine } from '../schemas/transfer.ts';
 import { streamFrame, watchEvent } from '../schemas/watch.ts';
 
 /** What the client sends: the fields that a caller may leave out are optional. */
@@ -78,6 +78,7 @@ const outputs: Record<string, z.ZodType> = {
   MultiResult: multiResponse,
   CopyResult: copyResponse,
   ImportResult: importResponse,
+  ExportEnd: exportEnd,
   WatchEvent: watchEvent,
   WatchStreamFrame: streamFrame,
   SessionCreated: sessionCreatedResponse,

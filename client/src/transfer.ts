@@ -2,22 +2,7 @@
 import { errorOfProblem, isWeirError, WeirError } from './errors.ts';
 import { type Http, type HttpRequest, nodeUrl, queryOf } from './http.ts';
 import { linkedController } from './time.ts';
-import type { CopyResult, ImportResult, NodeLine, Problem } from './wire.ts';
-
-/** What an export has, and what it left out. */
-export interface ExportEnd {
-  end: true;
-  nodes: number;
-  /** Ephemeral nodes. */
-  ephemerals: number;
-  /** Subtrees that the caller may not read. */
-  unreadable: number;
-  /** Subtrees of the service itself. */
-  reserved: number;
-  /** The export has every change up to `zxid`, and may have some up to `lastZxid`. */
-  zxid: number;
-  lastZxid: number;
-}
+import type { CopyResult, ExportEnd, ImportResult, NodeLine, Problem } from './wire.ts';
 
 /** Nodes to import: those that `export` gives, lines of JSON, or a text or bytes with such lines, whole or in pieces. */
 export type NodeSource = string | Iterable<SourcePiece> | AsyncIterable<SourcePiece>;

@@ -16,13 +16,14 @@ export type { SessionStateName } from './session-state.ts';
 export type { ServerSentEvent } from './sse.ts';
 export type { Duration } from './time.ts';
 export type { Pem, TlsOptions } from './tls.ts';
-export type { ExportEnd, ImportOptions, NodeSource } from './transfer.ts';
+export type { ImportOptions, NodeSource } from './transfer.ts';
 export type * from './tree.ts';
 export type { Transaction as WatchTransaction } from './watch.ts';
 export type {
   CopyResult,
   CreatedNode,
   ErrorCode,
+  ExportEnd,
   ImportResult,
   MultiResult,
   NodeLine,

@@ -3,12 +3,13 @@ import { isWeirError } from './errors.ts';
 import type { Link, LinkRequest } from './link.ts';
 import { type DataInput, dataFields, TreeNode } from './node-data.ts';
 import type { Duration } from './time.ts';
-import type { ExportEnd, ImportOptions, NodeSource } from './transfer.ts';
+import type { ImportOptions, NodeSource } from './transfer.ts';
 import { Watch } from './watch.ts';
 import type {
   Children,
   CopyResult,
   CreatedNode,
+  ExportEnd,
   ImportResult,
   Multi,
   MultiResult,

@@ -260,6 +260,22 @@ export type EventHistory = {
   next?: number;
 };
 
+export type ExportEnd = {
+  end: true;
+  /** Lines of nodes. */
+  nodes: number;
+  /** Ephemeral nodes that were left out. */
+  ephemerals: number;
+  /** Subtrees that the caller may not read. */
+  unreadable: number;
+  /** Subtrees of the service itself. */
+  reserved: number;
+  /** The export has every change up to this one. */
+  zxid: number;
+  /** It may have some changes up to this one. */
+  lastZxid: number;
+};
+
 export type Fences = {
   /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
   topic: string;
