@@ -91,15 +91,30 @@ function sourceCases(): string {
   ].join('\n');
 }
 
-function bashScript(entries: readonly Entry[], globals: Entry['options'], valued: readonly string[]): string {
-  return `# Completion of weir for bash: eval "$(weir completion bash)"
-_weir_names() {
+/** The functions that bash and zsh share: what stands at a place of the command line, and the names that a server knows. */
+function lookups(entries: readonly Entry[], globals: Entry['options']): string {
+  return `_weir_names() {
   local kind=$1 word=$2
   case $kind in
 ${sourceCases()}
   esac
 }
-_weir() {
+_weir_at() {
+  case $1 in
+${cases(entries, globals)}
+  esac
+}
+_weir_is_command() {
+  local subcommands='' options='' kind=''
+  _weir_at "$1"
+  [[ " $subcommands " == *" $2 "* ]]
+}
+`;
+}
+
+function bashScript(entries: readonly Entry[], globals: Entry['options'], valued: readonly string[]): string {
+  return `# Completion of weir for bash: eval "$(weir completion bash)"
+${lookups(entries, globals)}_weir() {
   local word=\${COMP_WORDS[COMP_CWORD]} at='' i each subcommands='' options='' kind='' previous=''
   local -a globals=()
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -132,16 +147,6 @@ _weir() {
     COMPREPLY=($(compgen -W "$(_weir_names "$kind" "$word")" -- "$word"))
   fi
 }
-_weir_at() {
-  case $1 in
-${cases(entries, globals)}
-  esac
-}
-_weir_is_command() {
-  local subcommands='' options='' kind=''
-  _weir_at "$1"
-  [[ " $subcommands " == *" $2 "* ]]
-}
 complete -o nosort -F _weir weir
 `;
 }
@@ -149,23 +154,7 @@ complete -o nosort -F _weir weir
 function zshScript(entries: readonly Entry[], globals: Entry['options'], valued: readonly string[]): string {
   return `#compdef weir
 # Completion of weir for zsh: weir completion zsh >"\${fpath[1]}/_weir"
-_weir_names() {
-  local kind=$1 word=$2
-  case $kind in
-${sourceCases()}
-  esac
-}
-_weir_at() {
-  case $1 in
-${cases(entries, globals)}
-  esac
-}
-_weir_is_command() {
-  local subcommands='' options='' kind=''
-  _weir_at "$1"
-  [[ " $subcommands " == *" $2 "* ]]
-}
-_weir() {
+${lookups(entries, globals)}_weir() {
   local word=\${words[CURRENT]} at='' each subcommands='' options='' kind='' previous='' i
   local -a globals
   for ((i = 2; i < CURRENT; i++)); do
