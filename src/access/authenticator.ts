@@ -15,7 +15,7 @@ import { hasHash, isDerivedId, tokenIdOf } from './tokens.ts';
 export interface Caller {
   /** Undefined for an anonymous client. */
   readonly identity: string | undefined;
-  /** By what its limits and shares are counted; undefined for an anonymous client, which has those of its address. */
+  /** Limits and shares count the requests of one key together. Undefined for an anonymous client: its address is counted instead. */
   readonly clientKey?: string | undefined;
   /** The id of its token, if it has sent one. */
   readonly tokenId: string | undefined;

@@ -55,7 +55,7 @@ function heard(event: ClientEvent): void {
   else if (event.type === 'disconnected') setConnection('reconnecting');
 }
 
-/** To be called by what has heard of the server, or has not. */
+/** Shows whether the server responds: its streams and requests call this when they connect, and when they fail. */
 export function setConnection(state: Connection): void {
   if (connection.peek() === state) return;
   batch(() => {

@@ -208,7 +208,7 @@ async function diff(cli: Cli, path: string, other: string): Promise<void> {
   if (differences.length > 0) throw new CliError('', exitCodes.difference);
 }
 
-/** The data of a node and of everything below, by what follows the path of the node. */
+/** The data of a node and of all nodes below it. @returns data by relative path: "" for the node itself, "/a" for its child */
 async function subtree(cli: Cli, path: string): Promise<Map<string, string>> {
   const prefix = path === '/' ? '' : path;
   const dataOf = async (at: string) => {
