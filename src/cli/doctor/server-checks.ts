@@ -1,26 +1,11 @@
 // Checks of a server by its URL alone: the public API and /metrics.
 import type { Weir } from '@weirkeeper/client';
+import type { Brokers, Cluster } from '../api.ts';
 import { sizeText } from '../units.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 import { Metrics } from './metrics.ts';
 
 type Http = Weir['http'];
-
-interface Cluster {
-  controller: { brokerId: number } | null;
-  store: {
-    version: string;
-    engine: string;
-    unreachable: string[];
-    usedMemoryBytes: number;
-    maxMemoryBytes: number;
-    appendOnly: boolean;
-  };
-}
-
-interface Brokers {
-  brokers: { id: number; version: string | null; url: string }[];
-}
 
 /** @param url of the server @param ownVersion of this program @param signal ends the requests */
 export async function checkServer(
