@@ -9,11 +9,11 @@ import { buildProgram } from '../src/cli/program.ts';
 const begin = '<!-- The rest of this page is made of the command tree: npm run cli:docs -->';
 
 /** The page with the reference that the command tree has now. @param page its text @throws Error if it has no place for it */
-export function withReference(page: string): string {
+export async function withReference(page: string): Promise<string> {
   const at = page.indexOf(begin);
   if (at < 0) throw new Error(`The page has no line ${begin}`);
   const { env, stdin, stdout, stderr } = process;
-  const program = buildProgram(new Cli({ env, stdin, stdout, stderr }));
+  const program = await buildProgram(new Cli({ env, stdin, stdout, stderr }));
   return `${page.slice(0, at)}${begin}\n\n## Options of all commands\n\n${optionsTable(program)}\n## Commands\n\n${program.commands
     .flatMap((command) => sections(command, 'weir'))
     .join('\n')}`;
@@ -50,5 +50,5 @@ function escaped(text: string): string {
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const [, , file = 'docs/cli.md'] = process.argv;
-  writeFileSync(file, withReference(readFileSync(file, 'utf8')));
+  writeFileSync(file, await withReference(readFileSync(file, 'utf8')));
 }

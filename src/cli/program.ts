@@ -3,14 +3,20 @@ import { Command, CommanderError, Option } from 'commander';
 import { clientVariables } from '../config/client-variables.ts';
 import { packageVersion } from '../config/package.ts';
 import { Cli, type CliProcess, type GlobalOptions } from './cli.ts';
-import { addAllCommands } from './commands/index.ts';
+import { addAllCommands, addCommandsFor } from './commands/index.ts';
 import { CliError, Ended, exitCodeOf, exitCodes } from './errors.ts';
 import { footerOf, helpConfiguration } from './help.ts';
 import { formats } from './output.ts';
 import { durationMs } from './values.ts';
 
 /** The whole command tree. */
-export function buildProgram(cli: Cli): Command {
+export async function buildProgram(cli: Cli): Promise<Command> {
+  const program = programWithoutCommands(cli);
+  await addAllCommands(program, cli);
+  return program;
+}
+
+function programWithoutCommands(cli: Cli): Command {
   const program = new Command('weir')
     .description(
       'The command line of Weirkeeper: runs a server, and works with the tree, topics and groups of one. Without a command it runs a server.',
@@ -40,9 +46,7 @@ export function buildProgram(cli: Cli): Command {
     .option('--dry-run', 'show what would be done; exit code 7 if that is anything')
     .version(packageVersion(), '-V, --version', 'print the version')
     .addHelpText('after', footerOf(clientVariables));
-  addAllCommands(program, cli);
-  program.hook('preAction', () => cli.configure(program.opts<GlobalOptions>()));
-  return program;
+  return program.hook('preAction', () => cli.configure(program.opts<GlobalOptions>()));
 }
 
 /**
@@ -55,7 +59,11 @@ export async function runCommandLine(argv: readonly string[], io: CliProcess): P
   const unlisten = endBySignals(cli);
   try {
     // As the server has always understood it.
-    await buildProgram(cli).parseAsync(argv.length === 1 && argv[0] === '-v' ? ['--version'] : argv, { from: 'user' });
+    const args = argv.length === 1 && argv[0] === '-v' ? ['--version'] : argv;
+    const program = programWithoutCommands(cli);
+    const [word] = program.parseOptions([...args]).operands;
+    await addCommandsFor(word, program, cli);
+    await program.parseAsync(args, { from: 'user' });
     return exitCodes.ok;
   } catch (error) {
     return report(cli, cli.signal.aborted ? cli.signal.reason : error);

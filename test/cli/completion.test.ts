@@ -9,7 +9,7 @@ import { buildProgram } from '../../src/cli/program.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
 
 const { env, stdin, stdout, stderr } = process;
-const program = buildProgram(new Cli({ env, stdin, stdout, stderr }));
+const program = await buildProgram(new Cli({ env, stdin, stdout, stderr }));
 
 /** How a shell is asked what it offers for the last of some words, a line each. */
 const asks: Record<Shell, (script: string, words: string[]) => string[]> = {

@@ -16,7 +16,7 @@ function leavesOf(command: Command, words: readonly string[] = []): { name: stri
 }
 
 const { env, stdin, stdout, stderr } = process;
-const leaves = leavesOf(buildProgram(new Cli({ env, stdin, stdout, stderr })));
+const leaves = leavesOf(await buildProgram(new Cli({ env, stdin, stdout, stderr })));
 
 /** What the examples stand on. */
 async function prepare({ url }: TestServer, folder: string): Promise<Record<string, string>> {

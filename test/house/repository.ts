@@ -30,6 +30,8 @@ export interface Import {
   file: string | undefined;
   /** Erased by the compiler: nothing is loaded for it. */
   isTypeOnly: boolean;
+  /** Loaded when the code comes to it, and not with the file. */
+  isDynamic: boolean;
 }
 
 const importPattern =
@@ -40,7 +42,7 @@ export function importsOf(path: string): Import[] {
   return [...withoutComments(read(path)).matchAll(importPattern)].map(([, type, fixed, dynamic]) => {
     const specifier = fixed ?? dynamic ?? '';
     const file = specifier.startsWith('.') ? posix.join(dirname(path), specifier) : undefined;
-    return { specifier, file, isTypeOnly: type !== undefined };
+    return { specifier, file, isTypeOnly: type !== undefined, isDynamic: dynamic !== undefined };
   });
 }
 

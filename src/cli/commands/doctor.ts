@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { loadConfig, packageVersion } from '../../config/config.ts';
+import { packageVersion } from '../../config/package.ts';
 import type { StoreTarget } from '../../store/redis/target.ts';
 import type { Cli } from '../cli.ts';
 import type { Finding } from '../doctor/finding.ts';
@@ -115,6 +115,7 @@ async function targetOf(redisUrl: string, cli: Cli): Promise<StoreTarget> {
   const server = Object.entries(cli.io.env).filter(
     ([name]) => name.startsWith('WEIR_REDIS_') && name !== 'WEIR_REDIS_URL',
   );
+  const { loadConfig } = await import('../../config/config.ts');
   const invocation = loadConfig(Object.fromEntries(server), ['--redis-url', redisUrl]);
   if (invocation.kind !== 'run') throw new CliError(`${redisUrl} is no URL of a Redis.`);
   const { sharedStore } = await import('../../store/redis/target.ts');

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isWeirError, type Stat } from '@weirkeeper/client';
+import type { Stat } from '@weirkeeper/client';
 import type { Command } from 'commander';
 import type { NodeView } from '../api.ts';
 import type { Cli } from '../cli.ts';
@@ -26,6 +26,7 @@ export function addNodeEdits(group: Command, cli: Cli): void {
 }
 
 async function edit(cli: Cli, path: string): Promise<void> {
+  const { isWeirError } = await import('@weirkeeper/client');
   const node = await cli.json<NodeView>({ path: nodeRequest(path, { view: 'node' }) });
   const before = Buffer.from(node.data, node.encoding === 'base64' ? 'base64' : 'utf8');
   // Only the user can read the folder, so nobody else can read the file.
