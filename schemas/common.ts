@@ -47,7 +47,10 @@ export const entityTags = z
   .meta({ pattern: String.raw`^(\*|[\s,]*(W/)?"[!#-~]*"(\s*,\s*((W/)?"[!#-~]*")?)*\s*)$` })
   .describe('`*`, or ETags of earlier responses, separated by commas.');
 
-/** The stat of a node, with ZooKeeper's fields. `ephemeralOwner` is the public session id, or null. */
+export const createMode = z.enum(['persistent', 'ephemeral', 'container', 'ttl']);
+export type CreateMode = z.infer<typeof createMode>;
+
+/** The stat of a node: ZooKeeper's fields, and the kind of the node, which ZooKeeper hides in `ephemeralOwner`. */
 export const statSchema = z
   .object({
     czxid: zxid.describe('The transaction that created the node.'),
@@ -64,6 +67,12 @@ export const statSchema = z
       .describe('The public id of the session that owns the node; null for a node that is not ephemeral.'),
     dataLength: z.int().min(0).describe('Bytes of data.'),
     numChildren: z.int().min(0),
+    mode: createMode.describe('Kind of the node, which never changes.'),
+    ttlMs: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('Of mode ttl: the node is deleted when it has no children and was not set for this time.'),
   })
   .meta({ id: 'Stat' });
 

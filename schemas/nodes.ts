@@ -1,11 +1,7 @@
 // Requests and responses of /v1/nodes and /v1/multi: a tree as in ZooKeeper, over HTTP.
 import { z } from 'zod';
-import { encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from './common.ts';
+import { createMode, encoding, nodePath, queryFlag, queryInteger, statSchema, zxid } from './common.ts';
 import { durationBetween } from './duration.ts';
-
-const createModes = ['persistent', 'ephemeral', 'container', 'ttl'] as const;
-export const createMode = z.enum(createModes);
-export type CreateMode = (typeof createModes)[number];
 
 /** ZooKeeper's largest TTL: 40 bits of milliseconds (docs/zookeeper.md, Creating nodes). */
 export const ttlMsMax = 2 ** 40 - 1;
@@ -48,7 +44,7 @@ export const getNodeQuery = z.strictObject({
 });
 
 const creation = {
-  mode: z.enum(createModes).optional().describe('Kind of node to create; `ephemeral` requires a session.'),
+  mode: createMode.optional().describe('Kind of node to create; `ephemeral` requires a session.'),
   ttl: ttl
     .optional()
     .describe('For mode=ttl: the created node is deleted when it has no children and was not set for this time.'),
@@ -125,7 +121,7 @@ export const createOp = z.strictObject({
   op: z.literal('create'),
   path: opPath,
   ...opData,
-  mode: z.enum(createModes).optional(),
+  mode: createMode.optional(),
   ttl: ttl.optional(),
   session: z.string().optional(),
   sequential: z.boolean().optional(),

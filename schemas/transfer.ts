@@ -1,7 +1,7 @@
 // Export and import of a subtree as lines of JSON, and copies inside the tree.
 import { z } from 'zod';
-import { encoding, nodePath, queryFlag, statSchema, zxid } from './common.ts';
-import { contentType, createMode, ttlMsMax } from './nodes.ts';
+import { createMode, encoding, nodePath, queryFlag, statSchema, zxid } from './common.ts';
+import { contentType, ttlMsMax } from './nodes.ts';
 
 /** One node, as a line of an export and of an import. */
 export const nodeLine = z.strictObject({

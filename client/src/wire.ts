@@ -1136,6 +1136,10 @@ export type Stat = {
   /** Bytes of data. */
   dataLength: number;
   numChildren: number;
+  /** Kind of the node, which never changes. */
+  mode: 'persistent' | 'ephemeral' | 'container' | 'ttl';
+  /** Of mode ttl: the node is deleted when it has no children and was not set for this time. */
+  ttlMs?: number;
 };
 
 export type StatsSample = {

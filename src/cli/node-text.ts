@@ -18,6 +18,10 @@ export function statTable(path: string, stat: Stat): Table {
     columns: ['FIELD', 'VALUE', 'MEANING'],
     rows: [
       ['path', printable(path), ''],
+      ['mode', stat.mode, 'the kind of the node'],
+      ...(stat.ttlMs === undefined
+        ? []
+        : [['ttlMs', stat.ttlMs, 'deleted after this time without a set or a child'] as const]),
       ['version', stat.version, 'how often the data was set'],
       ['dataLength', stat.dataLength, sizeText(stat.dataLength)],
       ['numChildren', stat.numChildren, 'children'],

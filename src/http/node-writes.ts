@@ -1,7 +1,7 @@
 // Builds the operation on the tree from a request that writes one node: from its query, body and condition.
 import type { FastifyRequest } from 'fastify';
+import type { CreateMode } from '../../schemas/common.ts';
 import type { ErrorCode } from '../../schemas/errors.ts';
-import type { CreateMode } from '../../schemas/nodes.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { contentTypeOf } from '../store/tree/content-type.ts';
 import type { Namespace, Op } from '../store/tree/namespace.ts';

@@ -18,7 +18,7 @@ request GET /v1/nodes/shop
 expect_status 200
 expect_body_is 'open'
 expect_header Content-Type 'text/plain; charset=utf-8'
-expect_header Weir-Stat '\{"czxid":[0-9]+,.*"dataLength":4,"numChildren":0\}'
+expect_header Weir-Stat '\{"czxid":[0-9]+,.*"dataLength":4,"numChildren":0,"mode":"persistent"\}'
 expect_header X-Content-Type-Options 'nosniff'
 expect_header Content-Security-Policy ".*sandbox.*"
 ETAG=$(header ETag)
@@ -234,6 +234,7 @@ OWNER=$(field id)
 request PUT "/v1/nodes/shop/keeper?mode=ephemeral&session=$SESSION" -d 'me'
 expect_status 201
 expect_body "\"ephemeralOwner\":\"$OWNER\""
+expect_body '"mode":"ephemeral"'
 request PUT /v1/nodes/shop/keeper/child -d 'x'
 expect_problem 409 NO_CHILDREN_FOR_EPHEMERALS
 request POST '/v1/nodes/shop/lock-?mode=ephemeral' -H "Weir-Session: $SESSION"
@@ -247,6 +248,7 @@ step 'only a TTL node accepts a ttl'
 request PUT '/v1/nodes/shop/offer?ttl=1h' -d '-10 %'
 expect_status 201
 expect_body '"ephemeralOwner":null'
+expect_body '"mode":"ttl","ttlMs":3600000'
 request PUT '/v1/nodes/shop/offer2?mode=ttl&ttl=1h'
 expect_status 201
 request PUT '/v1/nodes/shop/offer3?mode=ttl'

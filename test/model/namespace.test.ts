@@ -201,6 +201,8 @@ async function compare(root: string, model: TreeModel, zxids: number[]): Promise
           ephemeralOwner: node.owner ?? null,
           dataLength: node.data.length,
           numChildren: children.length,
+          mode: node.mode,
+          ...(node.mode === 'ttl' && { ttlMs: 3_600_000 }),
           data: node.data,
         },
         `node ${at}`,

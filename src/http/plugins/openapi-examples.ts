@@ -22,6 +22,7 @@ const stat = {
   ephemeralOwner: null,
   dataLength: 4,
   numChildren: 0,
+  mode: 'persistent',
 };
 const nodeStat = { ...nodes, stat };
 

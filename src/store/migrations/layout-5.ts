@@ -1,5 +1,5 @@
 // Migrates layout 4 to 5: the root has the number of nodes, and that of the ephemeral ones.
-import { decodeKind, decodeStat } from '../tree/node-codec.ts';
+import { decodeStat } from '../tree/node-codec.ts';
 import type { StoredData } from './stored-data.ts';
 
 export async function toLayout5(data: StoredData): Promise<void> {
@@ -22,10 +22,11 @@ async function countBelow(
   for await (const names of data.childPages(path)) {
     const paths = names.map((name) => prefix + name);
     const stats = await data.stats(paths);
-    for (const [index, stat] of stats.entries()) {
+    for (const [index, stored] of stats.entries()) {
+      const { mode, numChildren } = decodeStat(stored);
       counts.nodes += 1;
-      if (decodeKind(stat).mode === 'ephemeral') counts.ephemerals += 1;
-      if (decodeStat(stat).numChildren > 0) await countBelow(data, paths[index] ?? prefix, counts);
+      if (mode === 'ephemeral') counts.ephemerals += 1;
+      if (numChildren > 0) await countBelow(data, paths[index] ?? prefix, counts);
     }
   }
 }

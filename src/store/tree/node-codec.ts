@@ -1,18 +1,21 @@
 // Decodes the stored form of stats and events, which lua/lib/stat.lua and lua/lib/events.lua write.
-import type { Stat } from '../../../schemas/common.ts';
-import type { CreateMode } from '../../../schemas/nodes.ts';
+import type { CreateMode, Stat } from '../../../schemas/common.ts';
 
 /** The stored codes of the modes (lua/lib/stat.lua). */
 export const modeCodes: Record<CreateMode, number> = { persistent: 1, ephemeral: 2, container: 3, ttl: 4 };
 
-/** The offset of the variable part: the owner of an ephemeral node. */
+const modesByCode = new Map(Object.entries(modeCodes).map(([mode, code]) => [code, mode as CreateMode]));
+
+/** The offset of the variable part: the owner of an ephemeral node, the time to live of one with mode ttl. */
 const statTail = 61;
 
 /** Decodes a stored stat. @throws Error if it is cut short */
 export function decodeStat(stored: Buffer): Stat {
   if (stored.length < statTail) throw new Error(`A stored stat has ${stored.length} bytes, not ${statTail} or more`);
   const numChildren = stored.readUInt32BE(56);
-  return {
+  const mode = modesByCode.get(stored.readUInt8(statTail - 1));
+  if (mode === undefined) throw new Error(`A stored stat has the unknown mode ${stored[statTail - 1]}`);
+  const stat: Stat = {
     czxid: stored.readDoubleBE(0),
     mzxid: stored.readDoubleBE(8),
     pzxid: stored.readDoubleBE(16),
@@ -22,19 +25,13 @@ export function decodeStat(stored: Buffer): Stat {
     // Child creations and deletions together (ZooKeeper's `cversion`).
     cversion: 2 * stored.readDoubleBE(40) - numChildren,
     aversion: 0,
-    ephemeralOwner: stored[60] === modeCodes.ephemeral ? stored.toString('latin1', statTail) : null,
+    ephemeralOwner: mode === 'ephemeral' ? stored.toString('latin1', statTail) : null,
     dataLength: stored.readUInt32BE(52),
     numChildren,
+    mode,
   };
-}
-
-const modesByCode = new Map(Object.entries(modeCodes).map(([mode, code]) => [code, mode as CreateMode]));
-
-/** The kind of a node, from its stored stat. @throws Error if it is cut short */
-export function decodeKind(stored: Buffer): { mode: CreateMode; ttlMs: number | undefined } {
-  const mode = modesByCode.get(stored.readUInt8(statTail - 1));
-  if (mode === undefined) throw new Error(`A stored stat has the unknown mode ${stored[statTail - 1]}`);
-  return { mode, ttlMs: mode === 'ttl' ? stored.readDoubleBE(statTail) : undefined };
+  if (mode === 'ttl') stat.ttlMs = stored.readDoubleBE(statTail);
+  return stat;
 }
 
 type EventKind = 'created' | 'changed' | 'deleted';

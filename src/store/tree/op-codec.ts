@@ -1,9 +1,8 @@
 // Encodes operations on the tree as one binary string a request, and decodes the results. The Lua side is lua/lib/requests.lua and
 // lua/lib/ops.lua.
 import { z } from 'zod';
-import type { Stat } from '../../../schemas/common.ts';
+import type { CreateMode, Stat } from '../../../schemas/common.ts';
 import { type ErrorCode, errorCatalogue } from '../../../schemas/errors.ts';
-import type { CreateMode } from '../../../schemas/nodes.ts';
 import type { Creator } from '../../core/creator.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { decodeDocument } from '../../core/stored-document.ts';

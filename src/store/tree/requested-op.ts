@@ -1,5 +1,6 @@
 // Reads operations on the tree as clients write them in JSON: those of a multi, and the requests of sockets.
-import type { CreateMode, MultiOp } from '../../../schemas/nodes.ts';
+import type { CreateMode } from '../../../schemas/common.ts';
+import type { MultiOp } from '../../../schemas/nodes.ts';
 import type { Actor } from '../../core/actor.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { withoutTrailingSlash } from '../../core/tree/path.ts';

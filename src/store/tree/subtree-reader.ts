@@ -1,10 +1,10 @@
 // Reads a subtree part by part, with the data of its nodes: for an export. Every part is of one moment, the whole is not.
-import type { CreateMode } from '../../../schemas/nodes.ts';
+import type { CreateMode } from '../../../schemas/common.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { ConcurrencyLimiter } from '../redis/concurrency-limiter.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { bytes, integer, text } from '../scripts.ts';
-import { decodeKind } from './node-codec.ts';
+import { decodeStat } from './node-codec.ts';
 
 export interface ReadNode {
   path: string;
@@ -64,8 +64,8 @@ export class SubtreeReader {
     const [zxid, more, reserved, ...rest] = reply;
     const nodes: ReadNode[] = [];
     for (let i = 0; i + 3 < rest.length; i += 4) {
-      const kind = decodeKind(bytes(rest[i + 1]));
-      nodes.push({ path: text(rest[i]), ...kind, contentType: text(rest[i + 2]), data: bytes(rest[i + 3]) });
+      const { mode, ttlMs } = decodeStat(bytes(rest[i + 1]));
+      nodes.push({ path: text(rest[i]), mode, ttlMs, contentType: text(rest[i + 2]), data: bytes(rest[i + 3]) });
     }
     return { zxid: integer(zxid), nodes, reserved: integer(reserved), hasMore: text(more) === '1' };
   }

@@ -42,9 +42,10 @@ function asciiJson(text: string): string {
 
 /** A stat as JSON, its fields in the order of the schema. */
 export function statJson(stat: Stat): string {
-  const { czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, dataLength, numChildren } = stat;
+  const { czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, dataLength, numChildren, mode } = stat;
   const owner = stat.ephemeralOwner === null ? 'null' : `"${stat.ephemeralOwner}"`;
-  return `{"czxid":${czxid},"mzxid":${mzxid},"pzxid":${pzxid},"ctime":${ctime},"mtime":${mtime},"version":${version},"cversion":${cversion},"aversion":${aversion},"ephemeralOwner":${owner},"dataLength":${dataLength},"numChildren":${numChildren}}`;
+  const ttl = stat.ttlMs === undefined ? '' : `,"ttlMs":${stat.ttlMs}`;
+  return `{"czxid":${czxid},"mzxid":${mzxid},"pzxid":${pzxid},"ctime":${ctime},"mtime":${mtime},"version":${version},"cversion":${cversion},"aversion":${aversion},"ephemeralOwner":${owner},"dataLength":${dataLength},"numChildren":${numChildren},"mode":"${mode}"${ttl}}`;
 }
 
 /** The member `path` of a result, and the comma behind it. */

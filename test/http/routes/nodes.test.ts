@@ -18,6 +18,7 @@ t.test("a node is created, read, changed and deleted, and its stat is ZooKeeper'
     ephemeralOwner: null,
     dataLength: 3,
     numChildren: 0,
+    mode: 'persistent',
   });
   t.equal(created.body.stat.czxid, created.body.stat.mzxid);
   t.equal(created.body.stat.czxid, created.body.stat.pzxid);
