@@ -5,7 +5,8 @@ export const rootResponse = z
   .object({
     name: z.literal('Weirkeeper'),
     api: z.string().describe('The list of resources.'),
-    docs: z.string().describe('The documentation, for a browser.'),
+    docs: z.string().describe('The documentation of the API, for a browser.'),
+    guide: z.string().describe('The guide, for a browser.'),
     openapi: z.string().describe('The OpenAPI document.'),
     health: z.string().describe('Whether the broker can serve.'),
     metrics: z.string().describe("Metrics in Prometheus' text format."),

@@ -30,6 +30,16 @@ for (const file of filesBelow(outDir)) {
   writeFileSync(`${file}.br`, brotliCompressSync(content));
 }
 
+const unused = output.flatMap(({ moduleIds = [] }) =>
+  moduleIds.filter((id) => /client\/dist\/(producer|consumer)\.js$/.test(id)),
+);
+if (unused.length > 0) {
+  console.error(
+    `The console has code of the client that it does not use: ${unused.join(', ')}. Import what it uses by a subpath.`,
+  );
+  process.exit(1);
+}
+
 const page = gzipSync(readFileSync(join(outDir, 'index.html')));
 const loaded = [...firstLoad()];
 const bytes = loaded.reduce((sum, name) => sum + statSync(join(outDir, `${name}.gz`)).size, page.length);

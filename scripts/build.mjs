@@ -23,12 +23,26 @@ makeIfStale('client/dist', [...compiler, ...client], () => {
   run(join(root, 'node_modules/.bin/tsc'), '-p', 'client/tsconfig.browser.json');
 });
 // The tests look at parts of the console that need no page.
+const guide = [
+  'docs',
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'client/README.md',
+  'bench',
+  'deploy',
+  'examples',
+];
 const sources = ['src', 'schemas', 'test', 'bench', 'testbed', 'client/test', 'console/src'];
 makeIfStale(outDir, [...compiler, ...client, ...sources, project], () => {
   compile(project, outDir);
   cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
   run(process.execPath, join(root, outDir, 'src/openapi-file.js'), join(root, outDir, 'openapi.json'));
 });
+makeIfStale(join(outDir, 'guide-files'), [...compiler, ...sources, ...guide], () =>
+  run(process.execPath, join(root, outDir, 'testbed/guide/write.js'), join(outDir, 'guide-files')),
+);
 if (flags.includes('--console')) addConsole();
 
 /** Tests that need no page do without: bundling takes longer than compiling. */

@@ -49,9 +49,10 @@ const topicPath = (topic: string) => `/v1/topics/${encodeURIComponent(topic)}`;
 const groupPath = (group: string) => `/v1/groups/${encodeURIComponent(group)}`;
 
 export class Admin {
-  readonly #http: Http;
+  readonly #http: Pick<Http, 'json'>;
 
-  constructor(http: Http) {
+  /** @param http of a client: `new Admin(client.http)` */
+  constructor(http: Pick<Http, 'json'>) {
     this.#http = http;
   }
 

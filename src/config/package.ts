@@ -17,3 +17,6 @@ export function packageVersion(): string {
 
 /** Where the build puts the console: in the folder of the compiled program. */
 export const consoleFolder = fileURLToPath(new URL('../../console-files/', import.meta.url));
+
+/** Where the build puts the pages of the guide. */
+export const guideFolder = fileURLToPath(new URL('../../guide-files/', import.meta.url));

@@ -39,12 +39,12 @@ export interface ConsolePage {
   text(): Promise<string>;
 }
 
-/** Opens the console in a new tab; errors of its scripts and refusals of its policy fail the test. */
+/** Opens the console, or another page, in a new tab; errors of its scripts and refusals of its policy fail the test. */
 export async function openConsole(
   t: Test,
   browser: Browser,
   url: string,
-  { hash = '#/', width = 1280, theme = 'light', isCalm = false, token = '' } = {},
+  { path = '/console/', hash = '#/', width = 1280, theme = 'light', isCalm = false, token = '' } = {},
 ): Promise<ConsolePage> {
   const page = await browser.newPage();
   t.teardown(() => page.close());
@@ -66,7 +66,7 @@ export async function openConsole(
   if (token !== '') {
     await page.evaluateOnNewDocument(`sessionStorage.setItem('weir-console-token', '${token}')`);
   }
-  await page.goto(`${url}/console/${hash}`);
+  await page.goto(`${url}${path}${path === '/console/' ? hash : ''}`);
   const text = () => page.evaluate('document.body.innerText') as Promise<string>;
   const has = (shown: string, wanted: string | RegExp) =>
     typeof wanted === 'string' ? shown.includes(wanted) : wanted.test(shown);

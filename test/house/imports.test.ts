@@ -142,6 +142,8 @@ t.test('packages are dependencies of the product, or of its types alone', async 
 t.test('the console imports the client and what its pages are made of, and nothing of the server', async (t) => {
   const known = [
     '@weirkeeper/client',
+    '@weirkeeper/client/log',
+    '@weirkeeper/client/tree',
     'preact',
     'preact/hooks',
     '@preact/signals',

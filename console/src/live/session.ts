@@ -1,7 +1,8 @@
 // What connects the page with its broker: one client for requests over HTTP, and one for watches, which has the only WebSocket of the
 // tab and is closed while nobody looks.
 import { batch, computed, effect, signal } from '@preact/signals';
-import { type AccessOfCaller, type ClientEvent, isWeirError, Weir } from '@weirkeeper/client';
+import { type AccessOfCaller, Admin } from '@weirkeeper/client/log';
+import { type ClientEvent, isWeirError, TreeClient, type WeirOptions } from '@weirkeeper/client/tree';
 
 /** Whether the server offers a console that changes anything. */
 export const isReadOnly = document.querySelector<HTMLMetaElement>('meta[name="weir-console"]')?.content === 'read-only';
@@ -31,22 +32,29 @@ const tokenKey = 'weir-console-token';
 let token = sessionStorage.getItem(tokenKey) ?? undefined;
 /** Below the origin, if a proxy has added a prefix. */
 const base = new URL('..', location.href).href;
-let requests: Weir | undefined;
-let watches: Weir | undefined;
+let requests: ConsoleClient | undefined;
+let watches: TreeClient | undefined;
+
+/** What the console uses of the client: without producers and consumers, which would be loaded with it. */
+class ConsoleClient extends TreeClient {
+  get admin(): Admin {
+    return new Admin(this.http);
+  }
+}
 
 /** The client for requests. A refusal that may pass is tried for some seconds only: somebody waits. */
-export function api(): Weir {
-  requests ??= new Weir({ ...settings(), webSocket: null, retry: { for: '6s', maxDelay: '1s' } });
+export function api(): ConsoleClient {
+  requests ??= new ConsoleClient({ ...settings(), webSocket: null, retry: { for: '6s', maxDelay: '1s' } });
   return requests;
 }
 
 /** The client for watches. */
-export function watchClient(): Weir {
-  watches ??= new Weir({ ...settings(), retry: { for: '1h', maxDelay: '2s' }, onEvent: heard });
+export function watchClient(): TreeClient {
+  watches ??= new TreeClient({ ...settings(), retry: { for: '1h', maxDelay: '2s' }, onEvent: heard });
   return watches;
 }
 
-function settings() {
+function settings(): WeirOptions {
   return { url: base, ...(token !== undefined && { token }) };
 }
 

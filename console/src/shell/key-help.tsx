@@ -22,7 +22,10 @@ export function KeyHelp({ onClose }: { onClose: () => void }) {
           </dl>
         </section>
       ))}
-      <p class="hint">In trees and tables the arrows, Home, End and Enter work as well.</p>
+      <p class="hint">
+        In trees and tables the arrows, Home, End and Enter work as well. The guide says{' '}
+        <a href="../docs/guide/console">what the console can do</a>.
+      </p>
     </Dialog>
   );
 }

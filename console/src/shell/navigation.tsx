@@ -8,6 +8,11 @@ import { Button, IconButton } from '../ui/parts.tsx';
 import { switchTheme, theme } from '../ui/theme.ts';
 
 const groups = ['Cluster', 'Tree', 'Log'] as const;
+/** What the server has beside the console. */
+const documents = [
+  { href: '../docs/guide/', title: 'Guide', icon: 'guide' },
+  { href: '../docs', title: 'API', icon: 'code' },
+] as const;
 
 export function Navigation({ isOpen, onClose, onKeys }: { isOpen: boolean; onClose: () => void; onKeys: () => void }) {
   const element = useRef<HTMLElement>(null);
@@ -54,6 +59,19 @@ export function Navigation({ isOpen, onClose, onKeys }: { isOpen: boolean; onClo
           </div>
         );
       })}
+      <div class="nav-group">
+        <h2>Read</h2>
+        <ul>
+          {documents.map(({ href, title, icon }) => (
+            <li key={href}>
+              <a href={href}>
+                <Icon name={icon} />
+                {title}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </div>
       <div class="nav-foot">
         <IconButton
           icon={isDark ? 'sun' : 'moon'}

@@ -104,6 +104,7 @@ export const examples: Readonly<Record<string, Example>> = {
       name: 'Weirkeeper',
       api: '/v1',
       docs: '/docs',
+      guide: '/docs/guide/',
       openapi: '/openapi.json',
       health: '/health/ready',
       metrics: '/metrics',

@@ -1,15 +1,15 @@
 // /console/: a web page that shows the cluster and changes it, as far as the API lets its user. Its files are public, as they say
 // nothing about the cluster; what it shows comes from the API.
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import Negotiator from 'negotiator';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/config.ts';
 import { consoleFolder } from '../../config/package.ts';
-import { type ContentEncoding, readConsoleFiles } from '../console/console-files.ts';
 import { memoized } from '../memoized.ts';
+import { readStaticFiles, type StaticFile, sendStaticFile, staticPage } from '../static-files.ts';
 
-/** The smallest first: a browser that takes several likes them all. */
-const encodings: ContentEncoding[] = ['br', 'gzip', 'identity'];
 const notBuilt = 'The console is not built. `npm run build` builds it, and `npm start` does so by itself.\n';
+const pageName = 'index.html';
+/** What stands in the page for how the server is set up. */
+const modePlaceholder = '%CONSOLE_MODE%';
 
 /** @param folder where the built console is */
 export async function consoleRoutes(
@@ -17,7 +17,7 @@ export async function consoleRoutes(
   { mode, folder = consoleFolder }: { mode: Config['console']; folder?: string },
 ): Promise<void> {
   if (mode === 'off') return;
-  const files = memoized(() => readConsoleFiles(folder, mode));
+  const files = memoized(() => readConsole(folder, mode));
   const config = { access: 'open', admission: 'always', timeLimit: 'none' } as const;
 
   app.get('/console', { config, schema: { hide: true } }, async (_request, reply) => reply.redirect('/console/', 308));
@@ -28,28 +28,21 @@ export async function consoleRoutes(
     const name = (request.params as { '*': string })['*'];
     const file = found.get(name);
     if (!file) return reply.callNotFound();
-    reply.header('vary', 'accept-encoding').header('etag', file.etag);
-    reply.header('cache-control', file.isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache');
-    reply.header('cross-origin-resource-policy', 'same-origin').header('referrer-policy', 'no-referrer');
     if (name === '') reply.header('content-security-policy', policyOf(request));
-    return isCurrent(request, file.etag) ? reply.code(304).send() : sendFile(request, reply, file);
+    return sendStaticFile(request, reply, file);
   });
 }
 
-function sendFile(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { contentType, bodies }: { contentType: string; bodies: Record<ContentEncoding, Buffer> },
-) {
-  const accepted = new Negotiator(request.raw).encodings([...encodings]);
-  const encoding = encodings.find((each) => accepted.includes(each)) ?? 'identity';
-  if (encoding !== 'identity') reply.header('content-encoding', encoding);
-  return reply.type(contentType).send(bodies[encoding]);
-}
-
-function isCurrent({ headers }: FastifyRequest, etag: string): boolean {
-  const known = headers['if-none-match'];
-  return known?.split(',').some((each) => each.trim().replace(/^W\//, '') === etag) ?? false;
+/** The files of the console by their paths below /console/, the page itself as `''`; undefined if it was not built. */
+async function readConsole(
+  folder: string,
+  mode: 'on' | 'read-only',
+): Promise<ReadonlyMap<string, StaticFile> | undefined> {
+  const files = await readStaticFiles(folder);
+  const page = files?.get(pageName);
+  if (!files || !page) return undefined;
+  files.delete(pageName);
+  return files.set('', staticPage(page.bodies.identity.toString().replace(modePlaceholder, mode)));
 }
 
 /**

@@ -17,6 +17,7 @@ const root: z.output<typeof rootResponse> = {
   name: 'Weirkeeper',
   api: '/v1',
   docs,
+  guide: '/docs/guide/',
   openapi,
   health: '/health/ready',
   metrics: '/metrics',

@@ -1,9 +1,11 @@
-// /openapi.json, and the pages below /docs: the API to read and try, and the error codes. A server that serves only clients needs
-// none of them: the document was made when the program was built, and what shows it is loaded for the first reader.
+// /openapi.json, and the pages below /docs: the API to read and try, the guide, and the error codes. A server that serves only clients
+// needs none of them: they were made when the program was built, and are loaded for the first reader.
 import { readFile } from 'node:fs/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { errorCatalogue } from '../../../schemas/errors.ts';
+import { guideFolder } from '../../config/package.ts';
+import type { DocsTheme } from '../docs-pages.ts';
 import { memoized } from '../memoized.ts';
+import { readStaticFiles, type StaticFile, sendStaticFile } from '../static-files.ts';
 
 /** Made by scripts/build.mjs, in the folder of the compiled program. */
 const documentFile = new URL('../../../openapi.json', import.meta.url);
@@ -15,9 +17,10 @@ const headersOfConnection = new Set(['connection', 'keep-alive', 'date', 'transf
 
 export async function docsRoutes(app: FastifyInstance): Promise<void> {
   const document = memoized(() => readFile(documentFile, 'utf8'));
+  const guide = memoized(readGuide);
   const pages = memoized(async () => {
     const { openDocsPages } = await import('../docs-pages.ts');
-    return openDocsPages(JSON.parse(await document()));
+    return openDocsPages(JSON.parse(await document()), themeIn(await guide()));
   });
 
   app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
@@ -35,23 +38,50 @@ export async function docsRoutes(app: FastifyInstance): Promise<void> {
   };
   app.get('/docs', { schema: { hide: true } }, page);
   app.get('/docs/*', { schema: { hide: true } }, page);
-
-  // The page to which the `type` of a problem links.
-  app.get('/docs/errors', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('text/html; charset=utf-8').send(errorsPage),
-  );
+  guideRoutes(app, guide);
 }
 
-const errorsPage = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Weirkeeper: error codes</title></head><body>
-<h1>Error codes</h1>
-<p>Each error is <code>application/problem+json</code>. The code never changes; texts may.</p>
-<table><thead><tr><th>Code</th><th>Status</th><th>Retryable</th><th>Meaning</th></tr></thead><tbody>
-${Object.entries(errorCatalogue)
-  .map(
-    ([code, { status, retryable, summary }]) =>
-      `<tr id="${code}"><td><code>${code}</code></td><td>${status}</td><td>${retryable ? 'yes' : 'no'}</td><td>${summary}</td></tr>`,
-  )
-  .join('\n')}
-</tbody></table></body></html>
-`;
+/** They load only what the server serves, and run no script but theirs. */
+const policyOfGuide =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
+  "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/** The guide, whose pages are the files of docs/, and the page to which the `type` of a problem links. */
+function guideRoutes(app: FastifyInstance, files: () => Promise<GuideFiles>): void {
+  const send = (request: FastifyRequest, reply: FastifyReply, file: StaticFile) => {
+    if (file.contentType.startsWith('text/html')) reply.header('content-security-policy', policyOfGuide);
+    return sendStaticFile(request, reply, file);
+  };
+
+  app.get('/docs/errors', { schema: { hide: true } }, async (request, reply) => {
+    const file = (await files()).get('errors');
+    return file ? send(request, reply, file) : reply.callNotFound();
+  });
+
+  app.get('/docs/guide', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs/guide/', 308));
+
+  app.get('/docs/guide/*', { schema: { hide: true } }, async (request, reply) => {
+    const found = await files();
+    const name = `guide/${(request.params as { '*': string })['*']}`;
+    const file = found.get(name);
+    if (file) return send(request, reply, file);
+    // As the page is called in the repository, and in messages: docs/GLOSSARY.md.
+    const known = name.toLowerCase().replace(/(readme)?\.md$|\/$/, '');
+    return found.has(known) ? reply.redirect(`/docs/${known}`, 308) : reply.callNotFound();
+  });
+}
+
+/** The files of the guide by their paths below /docs/, pages without the ending of their names. */
+type GuideFiles = ReadonlyMap<string, StaticFile>;
+
+async function readGuide(): Promise<GuideFiles> {
+  const files = (await readStaticFiles(guideFolder)) ?? new Map<string, StaticFile>();
+  return new Map([...files].map(([name, file]) => [name.replace(/(^|\/)index\.html$|\.html$/, '$1'), file]));
+}
+
+function themeIn(guide: GuideFiles): DocsTheme | undefined {
+  const [logo, script, stylesheet] = ['logo.svg', 'api-theme.js', 'api-theme.css'].map(
+    (name) => guide.get(name)?.bodies.identity,
+  );
+  return logo && script && stylesheet && { logo, script, stylesheet };
+}
