@@ -1,9 +1,6 @@
 // Durations as requests and the configuration write them. Points in time are integers, ms since the epoch.
 import { z } from 'zod';
-
-const unitsMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-const message = 'must be a duration such as "500ms", "10s", "5m", "1h", "7d", or a whole number of ms';
+import { durationPattern, durationMessage as message, parseDuration } from './duration-text.ts';
 
 /**
  * `"500ms"`, `"10s"`, `"5m"`, `"1h"`, `"7d"`, or a whole number of ms as a number or as digits (a query string has only
@@ -55,16 +52,10 @@ function writtenDuration(minMs: number, maxMs: number) {
   const refused = { error: message, abort: true };
   const number = z.int(refused).min(0, refused).meta({ minimum: minMs, maximum: maxMs });
   return z
-    .union([number, z.string().regex(/^\d{1,16}(ms|s|m|h|d)?$/, refused)], message)
+    .union([number, z.string().regex(durationPattern, refused)], message)
     .refine((duration) => Number.isSafeInteger(msOf(duration)), message);
 }
 
 function msOf(duration: number | string): number {
-  return typeof duration === 'number' ? duration : parse(duration);
-}
-
-function parse(text: string): number {
-  const digits = /^\d+/.exec(text)?.[0] ?? '';
-  const unit = text.slice(digits.length) || 'ms';
-  return Number(digits) * unitsMs[unit as keyof typeof unitsMs];
+  return typeof duration === 'number' ? duration : (parseDuration(duration) ?? Number.NaN);
 }

@@ -5,6 +5,7 @@ import { Http, type HttpRequest } from './http.ts';
 import type { Link, LinkOptions } from './link.ts';
 import { type Settings, settingsOf, type WeirOptions } from './options.ts';
 import type { ServerSentEvent } from './sse.ts';
+import { onAbort } from './time.ts';
 
 export class CoreClient implements AsyncDisposable {
   readonly #settings: Settings;
@@ -19,9 +20,7 @@ export class CoreClient implements AsyncDisposable {
   constructor(options: WeirOptions) {
     this.#settings = settingsOf(options);
     this.#http = new Http(this.#settings, this.#closed.signal);
-    const { signal } = options;
-    if (signal?.aborted) void this.close();
-    else signal?.addEventListener('abort', () => void this.close(), { once: true });
+    onAbort(options.signal, () => void this.close());
   }
 
   /**

@@ -2,7 +2,7 @@
 import type { ErrorCode, Problem } from './wire.ts';
 
 /** Failures that the client itself finds. */
-export type ClientErrorCode = 'UNREACHABLE' | 'CLOSED' | 'BUFFER_FULL';
+export type ClientErrorCode = 'UNREACHABLE' | 'CLOSED' | 'BUFFER_FULL' | 'MISCONFIGURED';
 
 interface WeirErrorFields {
   code: ErrorCode | ClientErrorCode;
@@ -79,6 +79,18 @@ export function errorOfProblem(problem: Partial<Problem>, requestId?: string): W
     ...fields
   } = problem;
   return new WeirError({ code, detail, status, retryable, requestId, maybeDone: afterTheFact.has(code), fields });
+}
+
+/** Something that only this machine can repair: no attempt to reach a server would help. */
+export function misconfigured(detail: string, cause?: unknown): WeirError {
+  return new WeirError({ code: 'MISCONFIGURED', detail, cause });
+}
+
+/** The same error, of an operation that may have taken effect. */
+export function withMaybeDone(error: WeirError): WeirError {
+  const { code, detail, status, retryable, requestId, fields, maybeDone } = error;
+  if (maybeDone) return error;
+  return new WeirError({ code, detail, status, retryable, requestId, fields, maybeDone: true, cause: error });
 }
 
 /** What everything that a closed client is asked to do fails with. */

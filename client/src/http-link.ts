@@ -16,7 +16,7 @@ import type {
 import { backoffMs, type Settings } from './options.ts';
 import { SessionState } from './session-state.ts';
 import { serverSentEvents } from './sse.ts';
-import { now, sleep, unlessAborted } from './time.ts';
+import { linkedController, now, sleep, unlessAborted } from './time.ts';
 import type { Problem, WatchStreamFrame } from './wire.ts';
 
 export class HttpLink implements Link {
@@ -120,9 +120,9 @@ export class HttpLink implements Link {
     };
     const begin = () => {
       if (stream || this.#closed.signal.aborted) return;
-      stream = new AbortController();
-      this.#closed.signal.addEventListener('abort', end, { once: true });
-      void run(stream);
+      const { controller, unlink } = linkedController(this.#closed.signal);
+      stream = controller;
+      void run(controller).finally(unlink);
     };
     begin();
     return { pause: end, resume: begin, end };

@@ -1,6 +1,6 @@
 // Requests over HTTP: repeated until there is a response that says something, through any broker, each taking effect once.
 import { Brokers } from './brokers.ts';
-import { closedError, errorOfProblem, WeirError } from './errors.ts';
+import { closedError, errorOfProblem, WeirError, withMaybeDone } from './errors.ts';
 import { backoffMs, type Settings } from './options.ts';
 import { linkedController, now, sleep, uniqueId } from './time.ts';
 import type { Problem } from './wire.ts';
@@ -87,8 +87,7 @@ export class Http {
         failure = unreachable(url, error, maybeDone);
         this.#brokers.failed(url);
       }
-      if (now() - beganAt + pauseMs > this.#settings.retryForMs)
-        throw maybeDone === failure.maybeDone ? failure : withMaybeDone(failure);
+      if (now() - beganAt + pauseMs > this.#settings.retryForMs) throw maybeDone ? withMaybeDone(failure) : failure;
       this.#settings.onEvent({ type: 'retry', url, attempt: attempt + 1, reason: failure.message });
       await sleep(pauseMs, signal);
     }
@@ -98,23 +97,22 @@ export class Http {
    * Opens a response that goes on without an end, such as server-sent events. It is tried once.
    * @throws WeirError; TypeError and the like if there is no response
    */
-  async stream(path: string, headers: { [name: string]: string }, signal: AbortSignal): Promise<Response> {
-    const { url } = this.#brokers;
-    try {
-      const response = await this.#settings.fetch(url + path, { headers: await this.#headers(headers), signal });
-      if (response.ok) return response;
-      throw await problemOf(response);
-    } catch (error) {
-      if (!(error instanceof WeirError) || error.status >= 500) this.#brokers.failed(url);
-      throw error;
-    }
+  stream(path: string, headers: { [name: string]: string }, signal: AbortSignal): Promise<Response> {
+    return this.#once(async (url) =>
+      this.#settings.fetch(url + path, { headers: await this.#headers(headers), signal }),
+    );
   }
 
   /** Sends a request once. @throws WeirError; TypeError and the like if there is no response in time */
-  async once(request: HttpRequest, withinMs: number): Promise<Response> {
+  once(request: HttpRequest, withinMs: number): Promise<Response> {
+    return this.#once((url) => this.#attempt(url, request, withinMs));
+  }
+
+  /** The response to one attempt; the next request goes to another broker if this one has failed. */
+  async #once(attempt: (url: string) => Promise<Response>): Promise<Response> {
     const { url } = this.#brokers;
     try {
-      const response = await this.#attempt(url, request, withinMs);
+      const response = await attempt(url);
       if (response.ok) return response;
       throw await problemOf(response);
     } catch (error) {
@@ -191,19 +189,12 @@ function unreachable(url: string, cause: unknown, maybeDone: boolean): WeirError
   });
 }
 
-function withMaybeDone(error: WeirError): WeirError {
-  const { code, detail, status, retryable, requestId, fields } = error;
-  return new WeirError({ code, detail, status, retryable, requestId, fields, maybeDone: true, cause: error });
-}
-
 /** The query of a URL: what is undefined is left out. */
 export function queryOf(values: { readonly [name: string]: string | number | boolean | undefined }): string {
-  const given = Object.entries(values).filter(
-    (entry): entry is [string, string | number | boolean] => entry[1] !== undefined,
-  );
   const parameters = new URLSearchParams();
-  for (const [name, value] of given) parameters.append(name, String(value));
-  return given.length === 0 ? '' : `?${parameters}`;
+  for (const [name, value] of Object.entries(values)) if (value !== undefined) parameters.append(name, String(value));
+  const text = String(parameters);
+  return text === '' ? '' : `?${text}`;
 }
 
 /** The path of a node in a URL. */

@@ -1,4 +1,5 @@
 // What a client is made with.
+import { misconfigured } from './errors.ts';
 import { type Duration, durationMs } from './time.ts';
 import type { TlsOptions } from './tls.ts';
 
@@ -68,15 +69,20 @@ export interface Settings {
 export function settingsOf(options: WeirOptions): Settings {
   const { url, token, tls, retry = {} } = options;
   const urls = (typeof url === 'string' ? url.split(',') : url).map((each) => {
-    const { protocol, origin, pathname } = new URL(each);
-    if (!/^https?:$/.test(protocol))
-      throw new TypeError(`${each} is no URL of a server; it begins with http:// or https://.`);
+    if (!/^https?:/.test(each) || !URL.canParse(each))
+      throw new TypeError(`"${each}" is no URL of a server, such as http://localhost:7070.`);
+    const { origin, pathname } = new URL(each);
     return origin + pathname.replace(/\/+$/, '');
   });
   if (urls.length === 0) throw new TypeError('url names no server.');
   return {
     urls,
-    token: async () => (typeof token === 'function' ? token() : token),
+    token: async () => {
+      const text = await (typeof token === 'function' ? token() : token);
+      if (text !== undefined && /[^!-~]/.test(text))
+        throw misconfigured('The token has a space or another character that no token has.');
+      return text;
+    },
     fetch:
       options.fetch ??
       (async (input, init) => (tls ? (await import('./tls.ts')).fetchOverTls(tls) : fetch)(input, init)),

@@ -1,9 +1,9 @@
 // The requests of a pipelined socket that have no result yet: those that wait, and those that were sent. It numbers the writes of the
 // session, and brings them back into the order of their numbers when a connection or a place in the order is lost (guarantee S5).
-import { errorOfProblem, WeirError } from './errors.ts';
+import { errorOfProblem, WeirError, withMaybeDone } from './errors.ts';
 import { isTreeWrite, type LinkRequest, type LinkResult } from './link.ts';
 import type { SessionState } from './session-state.ts';
-import { now } from './time.ts';
+import { type Deferred, deferred, now } from './time.ts';
 import type { Problem } from './wire.ts';
 
 /** What the server takes from one socket without a result (guarantee S6). */
@@ -16,7 +16,7 @@ const frameMax = { requests: 256, bytes: 512 * 1024 };
 /** Refusals after which nothing is stored, not even the refusal: the write keeps its number and is sent again. */
 const passing: ReadonlySet<string> = new Set(['STORE_FULL', 'TOO_MANY_REQUESTS', 'STORE_UNAVAILABLE', 'LOADING']);
 
-interface Entry {
+interface Entry extends Deferred<LinkResult<unknown>> {
   readonly request: LinkRequest;
   /** The request as JSON. */
   readonly text: string;
@@ -33,8 +33,6 @@ interface Entry {
   failure: WeirError | undefined;
   /** Its caller has a result, or has given up. */
   isSettled: boolean;
-  resolve(result: LinkResult<unknown>): void;
-  reject(error: unknown): void;
 }
 
 export interface SocketResponse {
@@ -75,11 +73,7 @@ export class Outbox {
   }
 
   /** @throws WeirError BUFFER_FULL */
-  add(
-    request: LinkRequest,
-    text: string,
-    isTriedOnce: boolean,
-  ): { entry: Entry; result: Promise<LinkResult<unknown>> } {
+  add(request: LinkRequest, text: string, isTriedOnce: boolean): Entry {
     const bytes = byteLength(text);
     if (this.#waiting.length >= waitingMax.requests || this.#waitingBytes + bytes > waitingMax.bytes) {
       const detail = `${this.#waiting.length} requests with ${this.#waitingBytes} bytes wait to be sent; wait for results before calling more.`;
@@ -99,16 +93,11 @@ export class Outbox {
       wasSent: false,
       failure: undefined,
       isSettled: false,
-      resolve: () => {},
-      reject: () => {},
+      ...deferred<LinkResult<unknown>>(),
     };
-    const result = new Promise<LinkResult<unknown>>((resolve, reject) => {
-      entry.resolve = resolve;
-      entry.reject = reject;
-    });
     this.#waiting.push(entry);
     this.#waitingBytes += bytes;
-    return { entry, result };
+    return entry;
   }
 
   /** Its caller has given up. A write that was numbered stays: a gap would hold up those behind it. */
@@ -228,8 +217,7 @@ export class Outbox {
   sessionLost(error: WeirError): void {
     for (const entry of [...this.#sent.values(), ...this.#waiting]) {
       if (entry.seq === undefined) continue;
-      const { code, detail, status } = error;
-      this.#settle(entry, () => entry.reject(new WeirError({ code, detail, status, maybeDone: true, cause: error })));
+      this.#settle(entry, () => entry.reject(withMaybeDone(error)));
     }
     this.#dropSettled();
     this.#hasGap = false;
@@ -261,9 +249,7 @@ export class Outbox {
 
   #afterSending({ wasSent, request }: Entry, error: WeirError): WeirError {
     const changes = wasSent && (isTreeWrite(request) || request.op === 'produce');
-    if (!changes || error.maybeDone) return error;
-    const { code, detail, status, retryable, fields } = error;
-    return new WeirError({ code, detail, status, retryable, fields, maybeDone: true, cause: error });
+    return changes ? withMaybeDone(error) : error;
   }
 
   #hasRoom({ operations, bytes }: Entry): boolean {

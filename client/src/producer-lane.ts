@@ -2,7 +2,7 @@
 import { isWeirError, type WeirError } from './errors.ts';
 import type { Link } from './link.ts';
 import { backoffMs, type Settings } from './options.ts';
-import { now, sleep, uniqueId } from './time.ts';
+import { type Deferred, deferred, now, sleep, uniqueId } from './time.ts';
 import type { Produced, ProducedRecord } from './wire.ts';
 
 /** Where a record is. */
@@ -12,7 +12,7 @@ export interface Appended {
 }
 
 /** Records that are sent in one request. */
-export interface Batch {
+export interface Batch extends Deferred<Appended[]> {
   readonly records: ProducedRecord[];
   bytes: number;
   readonly createdAt: number;
@@ -22,8 +22,6 @@ export interface Batch {
   readonly key: string;
   /** The same of a named producer, in its epoch. */
   sequence: number | undefined;
-  resolve(results: Appended[]): void;
-  reject(error: unknown): void;
 }
 
 interface LaneOptions {
@@ -166,7 +164,6 @@ export function newBatch(): Batch {
     order: 0,
     key: uniqueId(),
     sequence: undefined,
-    resolve: () => {},
-    reject: () => {},
+    ...deferred<Appended[]>(),
   };
 }

@@ -37,7 +37,6 @@ const bufferedBytesMaxDefault = 32 * 1024 * 1024;
 
 interface Open {
   batch: Batch;
-  promise: Promise<Appended[]>;
   timer: ReturnType<typeof setTimeout>;
 }
 
@@ -81,7 +80,7 @@ export class Producer implements AsyncDisposable {
     const index = open.batch.records.push(produced) - 1;
     open.batch.bytes += bytes;
     if (open.batch.bytes >= limit) this.#close(topic);
-    const [appended] = (await open.promise).slice(index);
+    const [appended] = (await open.batch.promise).slice(index);
     return appended ?? { partition: -1, offset: -1 };
   }
 
@@ -100,7 +99,7 @@ export class Producer implements AsyncDisposable {
     open.batch.records.push(...produced);
     open.batch.bytes = bytes;
     this.#close(topic);
-    return open.promise;
+    return open.batch.promise;
   }
 
   /** Resolves when there is room for more records. */
@@ -150,12 +149,11 @@ export class Producer implements AsyncDisposable {
 
   #begin(topic: string): Open {
     const batch = newBatch();
-    const promise = new Promise<Appended[]>((resolve, reject) => Object.assign(batch, { resolve, reject }));
+    const { promise } = batch;
     this.#pending.add(promise);
-    promise.catch(() => {});
     const settle = () => void this.#pending.delete(promise);
     promise.then(settle, settle);
-    const open = { batch, promise, timer: setTimeout(() => this.#close(topic), this.#lingerMs) };
+    const open = { batch, timer: setTimeout(() => this.#close(topic), this.#lingerMs) };
     this.#open.set(topic, open);
     return open;
   }

@@ -1,8 +1,9 @@
 // One WebSocket at a time: opened when it is needed, and again when it breaks, at the next broker and after a pause.
 import { Brokers } from './brokers.ts';
+import { isWeirError } from './errors.ts';
 import { backoffMs, type Settings } from './options.ts';
 import { now } from './time.ts';
-import { NoWebSocket, type OpenSocket, openSocket } from './web-socket.ts';
+import { type OpenSocket, openSocket } from './web-socket.ts';
 
 interface SocketOwner {
   /** The path and query, for each attempt. */
@@ -91,12 +92,13 @@ export class ReconnectingSocket {
         else this.#socket = socket;
       },
       (error: unknown) => {
-        if (!(error instanceof NoWebSocket)) {
-          this.#lost(0, error instanceof Error ? error.message : String(error));
+        if (!isWeirError(error, 'MISCONFIGURED')) {
+          this.#lost(0, String(error));
           return;
         }
+        // Where HTTP does not work with these settings either, each request says so at once.
         this.#isConnecting = false;
-        this.#refuse(error.message);
+        this.#refuse(error.detail);
       },
     );
   }

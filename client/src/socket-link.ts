@@ -28,7 +28,7 @@ import { ReconnectingSocket } from './reconnecting-socket.ts';
 import { SessionState } from './session-state.ts';
 import { Silence } from './silence.ts';
 import { SocketWatches } from './socket-watches.ts';
-import { type Deferred, deferred, now, unlessAborted } from './time.ts';
+import { type Deferred, deferred, now, onAbort, unlessAborted } from './time.ts';
 import type { SocketEvent } from './wire.ts';
 
 /** The server takes frames of at most 1 MiB. A character has at most three bytes. */
@@ -107,14 +107,13 @@ export class SocketLink implements Link {
       const { sendByHttp } = await import('./http-requests.ts');
       return sendByHttp<T>(this.http, request, session, signal);
     }
-    const { entry, result } = this.#outbox.add(request, text, isTriedOnce);
-    const giveUp = () => this.#outbox.giveUp(entry, signal?.reason);
-    signal?.addEventListener('abort', giveUp, { once: true });
+    const entry = this.#outbox.add(request, text, isTriedOnce);
+    const undo = onAbort(signal, () => this.#outbox.giveUp(entry, signal?.reason));
     this.#flushSoon();
     try {
-      return (await result) as LinkResult<T>;
+      return (await entry.promise) as LinkResult<T>;
     } finally {
-      signal?.removeEventListener('abort', giveUp);
+      undo();
     }
   }
 

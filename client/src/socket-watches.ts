@@ -69,9 +69,7 @@ export class SocketWatches {
     const watch = this.#byId.get(id);
     if (!watch) return false;
     if (error) {
-      const failure = errorOfProblem(error);
-      if (!failure.retryable) this.#fail(watch, failure);
-      else this.#socket.later(() => this.#watches.has(watch) && watch.id === id && this.#begin(watch));
+      this.ended(id, errorOfProblem(error));
       return true;
     }
     watch.isRunning = true;
@@ -96,7 +94,7 @@ export class SocketWatches {
     }
   }
 
-  /** The server has ended a watch. */
+  /** The server has ended a watch, or did not begin it. */
   ended(id: number, failure: ReturnType<typeof errorOfProblem>): void {
     const watch = this.#byId.get(id);
     if (!watch) return;

@@ -1,5 +1,6 @@
 // TLS with certificates of one's own, on Node.js alone: its fetch and its WebSocket take no options for it, so requests go through
 // node:https, and sockets through the package ws (package-socket.ts). Loaded only where the option `tls` is given.
+import { misconfigured } from './errors.ts';
 
 /** PEM as text or bytes, or the file that has it; files are read once, when the first connection is made. */
 export type Pem = string | Uint8Array | { file: string };
@@ -17,6 +18,8 @@ export interface TlsOptions {
 /** As much of Node.js as this file needs; what browsers have not is not imported, so that bundlers need not look for it. */
 interface NodeProcess {
   getBuiltinModule(name: 'node:fs'): { readFileSync(path: string, encoding: 'utf8'): string };
+  getBuiltinModule(name: 'node:tls'): { createSecureContext(options: object): object };
+  getBuiltinModule(name: 'node:crypto'): { X509Certificate: new (pem: string | Uint8Array) => object };
   getBuiltinModule(name: 'node:stream'): { Readable: { toWeb(stream: object): ReadableStream<Uint8Array> } };
   getBuiltinModule(name: 'node:https'): {
     Agent: new (options: object) => object;
@@ -42,17 +45,43 @@ function nodeProcess(): NodeProcess {
   throw new TypeError('The option tls needs Node.js 20.19 or newer; a browser has certificates of its own.');
 }
 
-function contentOf(pem: Pem): string | Uint8Array {
+type Part = 'ca' | 'cert' | 'key';
+
+function contentOf(pem: Pem, part: Part): string | Uint8Array {
   if (typeof pem === 'string' || pem instanceof Uint8Array) return pem;
-  return nodeProcess().getBuiltinModule('node:fs').readFileSync(pem.file, 'utf8');
+  try {
+    return nodeProcess().getBuiltinModule('node:fs').readFileSync(pem.file, 'utf8');
+  } catch (error) {
+    throw misconfigured(`The file of tls.${part} cannot be read: ${(error as Error).message}.`, error);
+  }
 }
 
-/** What `node:tls` takes. */
+/** An authority. Node.js takes any text for one, and then trusts nobody. */
+function authorityOf(pem: Pem): string | Uint8Array {
+  const content = contentOf(pem, 'ca');
+  const { X509Certificate } = nodeProcess().getBuiltinModule('node:crypto');
+  try {
+    new X509Certificate(content);
+  } catch (error) {
+    throw misconfigured(`tls.ca has no certificate in PEM form: ${(error as Error).message}.`, error);
+  }
+  return content;
+}
+
+/** What `node:tls` takes. @throws WeirError MISCONFIGURED if a file cannot be read, is none of certificates, or the key is another one's */
 export function secureContext({ ca, cert, key, rejectUnauthorized }: TlsOptions): object {
+  const own = {
+    ...(cert !== undefined && { cert: contentOf(cert, 'cert') }),
+    ...(key !== undefined && { key: contentOf(key, 'key') }),
+  };
+  try {
+    nodeProcess().getBuiltinModule('node:tls').createSecureContext(own);
+  } catch (error) {
+    throw misconfigured(`tls.cert and tls.key are no pair in PEM form: ${(error as Error).message}.`, error);
+  }
   return {
-    ...(ca !== undefined && { ca: Array.isArray(ca) ? ca.map(contentOf) : contentOf(ca as Pem) }),
-    ...(cert !== undefined && { cert: contentOf(cert) }),
-    ...(key !== undefined && { key: contentOf(key) }),
+    ...own,
+    ...(ca !== undefined && { ca: Array.isArray(ca) ? ca.map(authorityOf) : authorityOf(ca as Pem) }),
     ...(rejectUnauthorized !== undefined && { rejectUnauthorized }),
   };
 }

@@ -2,7 +2,7 @@
 // asked to stop, and to go on from there later.
 import { closedError, isWeirError, type WeirError } from './errors.ts';
 import type { Link, LinkWatch } from './link.ts';
-import { deferred } from './time.ts';
+import { deferred, onAbort } from './time.ts';
 import type { WatchEvent } from './wire.ts';
 
 /** All changes of one transaction that the watch asked for. */
@@ -46,17 +46,14 @@ export class Watch implements AsyncIterableIterator<Transaction> {
   #zxid: number | undefined;
   #wake: (() => void) | undefined;
   readonly #began = deferred<number>();
-  readonly #abort = () => void this.return();
+  readonly #undo: () => void;
 
   constructor(link: Link, path: string, options: WatchOptions = {}) {
     this.#link = link;
     this.#path = path;
     this.#options = options;
-    if (options.signal?.aborted) void this.return();
-    else {
-      options.signal?.addEventListener('abort', this.#abort, { once: true });
-      this.#begin(options.since);
-    }
+    this.#undo = onAbort(options.signal, () => void this.return());
+    if (!this.#isDone) this.#begin(options.since);
   }
 
   /** Resolves when the watch runs, with the transaction behind which it has begun: every change from then on is noticed. */
@@ -102,7 +99,7 @@ export class Watch implements AsyncIterableIterator<Transaction> {
     this.#isDone = true;
     this.#failure = undefined;
     this.#buffer = [];
-    this.#options.signal?.removeEventListener('abort', this.#abort);
+    this.#undo?.();
     this.#watch?.end();
     this.#watch = undefined;
     this.#began.reject(this.#options.signal?.reason ?? closedError('The watch'));

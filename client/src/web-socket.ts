@@ -1,5 +1,6 @@
 // Opens a WebSocket with what the platform has: the global class of browsers and Node.js 22, or the package ws on Node.js 20 and for
 // certificates of one's own.
+import { misconfigured } from './errors.ts';
 import type { Settings, WebSocketLike } from './options.ts';
 
 interface SocketHandlers {
@@ -15,21 +16,18 @@ export interface OpenSocket {
   close(code?: number): void;
 }
 
-/** There is nothing that could open a WebSocket. */
-export class NoWebSocket extends Error {}
-
-/** @throws NoWebSocket */
+/** @throws WeirError MISCONFIGURED if there is nothing that could open one */
 async function openerOf({ webSocket, tls }: Settings): Promise<NonNullable<Settings['webSocket']>> {
   if (webSocket) return webSocket;
-  if (webSocket === null) throw new NoWebSocket('The option webSocket is null.');
+  if (webSocket === null) throw misconfigured('The option webSocket is null.');
   const { WebSocket: Socket } = globalThis as { WebSocket?: new (url: string, protocols: string[]) => WebSocketLike };
   if (Socket && !tls) return (url, protocols) => new Socket(url, protocols);
   const opener = await (await import('./package-socket.ts')).packageSockets(tls);
-  if (!opener) throw new NoWebSocket('It needs the package ws.');
+  if (!opener) throw misconfigured('It needs the package ws.');
   return opener;
 }
 
-/** Opens a socket at `path` of a broker. @throws NoWebSocket, and what the token function throws */
+/** Opens a socket at `path` of a broker. @throws WeirError MISCONFIGURED; what the token function throws */
 export async function openSocket(
   settings: Settings,
   url: string,

@@ -157,3 +157,38 @@ t.test('a token is sent with each request and each socket', async (t) => {
   await other.tree.exists('/');
   t.same(protocols, [['weir.v1', 'weir.bearer.weir_token']]);
 });
+
+t.test('any number of calls may share one signal, and none is left on it', async (t) => {
+  const warnings: Error[] = [];
+  const hear = (warning: Error) => warnings.push(warning);
+  process.on('warning', hear);
+  t.teardown(() => process.removeListener('warning', hear));
+  for (const options of [{}, { webSocket: null }]) {
+    const weir = startClient(t, server.url, options);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const each = Array.from({ length: 20 });
+    await Promise.all(each.map(() => weir.tree.exists('/', { signal })));
+    await Promise.all(each.map(() => weir.request({ path: '/v1/brokers', signal })));
+    const watches = each.map(() => weir.watch('/', { signal }));
+    await Promise.all(watches.map(({ started }) => started));
+    const waits = each.map(() => weir.tree.waitFor('/never', { until: 'exists', signal }));
+    const tails = each.map(() => weir.tail('none', { signal }));
+    const clients = each.map(() => startClient(t, server.url, { signal }));
+    const settled = Promise.allSettled([...waits, ...tails.map((tail) => tail.next())]);
+    controller.abort(new Error('over'));
+    t.same(
+      [...new Set((await settled).slice(0, 20).map((result) => 'reason' in result && result.reason.message))],
+      ['over'],
+    );
+    for (const watch of watches) t.match(await watch.next(), { done: true });
+    for (const client of clients) t.throws(() => client.tree, { code: 'CLOSED' });
+    await weir.close();
+  }
+  // Node.js emits warnings in a later turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  t.same(
+    warnings.map(({ message }) => message),
+    [],
+  );
+});

@@ -1,10 +1,11 @@
 // The client where the server has TLS, with certificates that Node.js does not know, and asks for one of the client.
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { WebSocket } from 'ws';
 import { makeTlsFiles, startTlsServer } from '../../test/helpers/tls.ts';
 import { TestAuthority, writeIdentity } from '../../testbed/test-certificates.ts';
-import { Weir } from '../src/index.ts';
+import { Weir, type WeirOptions } from '../src/index.ts';
 import { startClient, take, values } from './client.ts';
 
 const files = await makeTlsFiles(t);
@@ -70,8 +71,38 @@ t.test('the environment names files', async (t) => {
   t.equal(await weir.tree.exists('/'), true);
   await weir.close();
   const wrong = Weir.fromEnv({ tls: { ca: { file: join(files.folder, 'absent.pem') } }, retry: { for: '100ms' } });
-  await t.rejects(wrong.admin.topics.list(), { code: 'UNREACHABLE', detail: /absent\.pem/ });
+  await t.rejects(wrong.admin.topics.list(), { code: 'MISCONFIGURED', detail: /absent\.pem/ });
   await wrong.close();
+});
+
+t.test('what only this machine can repair fails at once, and is not retried', async (t) => {
+  const noPem = join(files.folder, 'no.pem');
+  writeFileSync(noPem, 'no certificate');
+  const other = await clients.issue();
+  const wrong: [options: Partial<WeirOptions>, detail: RegExp][] = [
+    [
+      { tls: { ca: { file: join(files.folder, 'absent.pem') } } },
+      /^The file of tls\.ca cannot be read: ENOENT.*absent\.pem/,
+    ],
+    [{ tls: { ...own, key: { file: files.folder } } }, /^The file of tls\.key cannot be read: EISDIR/],
+    [{ tls: { ca: { file: noPem } } }, /^tls\.ca has no certificate in PEM form/],
+    [{ tls: { ...own, cert: 'no certificate' } }, /^tls\.cert and tls\.key are no pair in PEM form/],
+    [{ tls: { cert: own.cert, key: other.key } }, /^tls\.cert and tls\.key are no pair in PEM form/],
+    [{ tls, token: 'weir_a_b\n' }, /^The token has a space or another character/],
+    [{ tls, token: async () => 'a b' }, /^The token has a space or another character/],
+  ];
+  for (const [options, detail] of wrong) {
+    // Without an end: a retry would be one for ever.
+    const weir = startClient(t, server.url, { ...options, retry: { for: Number.MAX_SAFE_INTEGER } });
+    const problem = { code: 'MISCONFIGURED', detail, retryable: false };
+    await t.rejects(weir.tree.exists('/'), problem, `${detail}: the socket`);
+    await t.rejects(weir.admin.topics.list(), problem, 'a request');
+    await t.rejects(weir.watch('/').started, problem, 'a watch');
+    await t.rejects(weir.tail('none').next(), problem, 'a tail');
+    await t.rejects(take(weir.consumer({ group: 'g', topics: ['none'] }), 1), problem, 'a consumer');
+    await weir.close();
+    t.notOk(weir.heard.some(({ type }) => type === 'retry'));
+  }
 });
 
 t.test('the global fetch and WebSocket are not asked, and options that are given go before', async (t) => {

@@ -1,10 +1,9 @@
 // What every command has: the options that all commands share, the server, output, and a signal that ends it.
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import type { HttpRequest, Weir, WeirOptions } from '@weirkeeper/client';
-import { trustAuthorities } from './authorities.ts';
 import { ContextFile } from './contexts.ts';
 import { curlOf } from './curl.ts';
-import { CliError, Ended, exitCodes } from './errors.ts';
+import { CliError, Ended, exitCodes, usageError } from './errors.ts';
 import { type Format, Output, type OutputStream } from './output.ts';
 import { type Target, targetOf } from './target.ts';
 
@@ -30,6 +29,8 @@ export interface GlobalOptions {
   yes?: boolean;
   dryRun?: boolean;
 }
+
+type Files = Pick<Target, 'cacert' | 'cert' | 'key'>;
 
 /** How long a command tries to reach a server, unless --timeout says another time. */
 const retryForMsDefault = 3000;
@@ -128,23 +129,33 @@ export class Cli {
     return this.#weir;
   }
 
-  /** A client with settings of its own, which its caller closes. */
+  /** A client with settings of its own, which its caller closes. @throws CliError if the URL or a file of the target is of no use */
   async newWeir(options: Partial<WeirOptions> = {}): Promise<Weir> {
-    const [{ Weir }, { url, token, cacert }] = await Promise.all([import('@weirkeeper/client'), this.target()]);
-    if (cacert !== undefined) await trustAuthorities(cacert);
+    const { url, token, context: _, ...files } = await this.target();
+    if (Object.keys(files).length > 0) (await import('./certificates.ts')).useCertificates(files);
     const { verbose, timeout = retryForMsDefault } = this.#globals;
+    return this.#clientOf({
+      url,
+      retry: { for: timeout },
+      ...(token !== undefined && { token }),
+      ...(verbose && {
+        fetch: (input: string | URL | Request, init?: RequestInit) => this.#tellAndFetch(files, input, init),
+      }),
+      ...options,
+    });
+  }
+
+  /** @throws CliError if it is no URL of a server, or no list of such URLs */
+  async checkUrl(url: string): Promise<void> {
+    await (await this.#clientOf({ url })).close();
+  }
+
+  async #clientOf(options: WeirOptions): Promise<Weir> {
+    const { Weir } = await import('@weirkeeper/client');
     try {
-      return new Weir({
-        url,
-        retry: { for: timeout },
-        ...(token !== undefined && { token }),
-        ...(verbose && {
-          fetch: (input: string | URL | Request, init?: RequestInit) => this.#tellAndFetch(input, init),
-        }),
-        ...options,
-      });
+      return new Weir(options);
     } catch (error) {
-      if (error instanceof TypeError) throw new CliError(`${url} is no URL of a server.`, exitCodes.usage);
+      if (error instanceof TypeError) throw usageError(error.message);
       throw error;
     }
   }
@@ -162,7 +173,7 @@ export class Cli {
   /** With -v: prints the curl command that a request over a socket stands for. */
   async tellCurl(path: string, { method = 'GET', headers = {}, body }: Omit<HttpRequest, 'path'> = {}): Promise<void> {
     if (!this.#globals.verbose) return;
-    const { url, token } = await this.target();
+    const { url, token, context: _, ...files } = await this.target();
     const sent = Object.entries(headers).filter((entry): entry is [string, string] => entry[1] !== undefined);
     this.#tell(
       curlOf({
@@ -170,6 +181,7 @@ export class Cli {
         url: `${url.split(',')[0]?.replace(/\/+$/, '')}${path}`,
         headers: { ...Object.fromEntries(sent), ...(token !== undefined && { authorization: token }) },
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+        files,
       }),
     );
   }
@@ -186,7 +198,7 @@ export class Cli {
     this.out.error(curl);
   }
 
-  #tellAndFetch(input: string | URL | Request, init: RequestInit = {}): Promise<Response> {
+  #tellAndFetch(files: Files, input: string | URL | Request, init: RequestInit = {}): Promise<Response> {
     const { method = 'GET', headers, body } = init;
     this.#tell(
       curlOf({
@@ -194,6 +206,7 @@ export class Cli {
         url: String(input),
         headers: headers as { [name: string]: string },
         ...(body !== undefined && body !== null && { body: body as string | Uint8Array }),
+        files,
       }),
     );
     return fetch(input, init);

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { CliError, exitCodes } from './errors.ts';
+import { CliError, exitCodes, usageError } from './errors.ts';
 
 /** How to reach a cluster. */
 interface Context {
@@ -12,6 +12,9 @@ interface Context {
   token?: string;
   /** PEM file with the certificate authorities of the server. */
   cacert?: string;
+  /** PEM files with the certificate of this client, and its key. */
+  cert?: string;
+  key?: string;
 }
 
 interface Contexts {
@@ -39,7 +42,7 @@ export class ContextFile {
       const { mode } = await stat(this.path);
       if ((mode & othersMask) !== 0) {
         const octal = (mode & 0o777).toString(8);
-        throw new CliError(
+        throw usageError(
           `${this.path} has the mode ${octal}, so others can read its tokens. Run: chmod 600 '${this.path}'`,
         );
       }
@@ -52,7 +55,7 @@ export class ContextFile {
     try {
       return contextsOf(parse(text));
     } catch (error) {
-      throw new CliError(`${this.path} is not a file of contexts: ${(error as Error).message}`);
+      throw usageError(`${this.path} is not a file of contexts: ${(error as Error).message}`);
     }
   }
 
@@ -85,10 +88,7 @@ export class ContextFile {
 /** @throws CliError if it is no name of a context */
 export function checkContextName(name: string): void {
   if (!namePattern.test(name)) {
-    throw new CliError(
-      `"${name}" is no name of a context: it has 1 to 64 of the characters A-Z a-z 0-9 . _ -.`,
-      exitCodes.usage,
-    );
+    throw usageError(`"${name}" is no name of a context: it has 1 to 64 of the characters A-Z a-z 0-9 . _ -.`);
   }
 }
 

@@ -6,6 +6,8 @@ interface SentRequest {
   url: string;
   headers: { readonly [name: string]: string };
   body?: string | Uint8Array;
+  /** Files of certificates: they have the names of curl's options. */
+  files?: { readonly [option in 'cacert' | 'cert' | 'key']?: { path: string } };
 }
 
 /** Texts longer than this are shown as a file to be read from stdin. */
@@ -14,8 +16,8 @@ const bodyMax = 2000;
 const leftOut: ReadonlySet<string> = new Set(['idempotency-key', 'accept', 'user-agent']);
 
 /** The equivalent curl command. The token never stands in it, only the name of its variable. */
-export function curlOf({ method, url, headers, body }: SentRequest): string {
-  const parts = ['curl'];
+export function curlOf({ method, url, headers, body, files = {} }: SentRequest): string {
+  const parts = ['curl', ...Object.entries(files).flatMap(([name, { path }]) => [`--${name}`, quoted(path)])];
   if (method === 'HEAD') parts.push('-I');
   else if (method !== (body === undefined ? 'GET' : 'POST')) parts.push('-X', method);
   for (const [name, value] of Object.entries(headers)) {

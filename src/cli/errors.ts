@@ -22,7 +22,7 @@ export const exitCodes = {
 export const exitCodeMeanings: readonly (readonly [code: number, meaning: string])[] = [
   [exitCodes.ok, 'success'],
   [exitCodes.refused, 'refused, or failed in another way'],
-  [exitCodes.usage, 'wrong usage'],
+  [exitCodes.usage, 'wrong usage, or a token, certificate or context that cannot be used'],
   [exitCodes.notFound, 'not found'],
   [exitCodes.conflict, 'conflict: another version, exists already, fenced'],
   [exitCodes.unreachable, 'no server can be reached'],
@@ -71,6 +71,7 @@ const unreachableCodes: ReadonlySet<string> = new Set(['UNREACHABLE', 'LOADING',
 /** The exit code for an error of the client. */
 export function exitCodeOf({ code, status }: Pick<WeirError, 'code' | 'status'>): number {
   if (unreachableCodes.has(code)) return exitCodes.unreachable;
+  if (code === 'MISCONFIGURED') return exitCodes.usage;
   if (code === 'REQUEST_TIMEOUT') return exitCodes.timeout;
   if (status === 404 || status === 410) return exitCodes.notFound;
   if (status === 409 || status === 412) return exitCodes.conflict;

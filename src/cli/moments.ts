@@ -1,11 +1,12 @@
 // Moments and offsets, as users write them.
+import { parseDuration } from '../../schemas/duration-text.ts';
 import { usageError } from './errors.ts';
-import { durationMs } from './values.ts';
 
 /** `@TIME`: ms since 1970, a date, or how long ago, such as `@1796000000000`, `@2026-11-30T12:00:00Z`, `@1h`. */
 export function momentMs(text: string, nowMs: number): number {
   const time = text.replace(/^@/, '');
-  if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(time)) return Math.max(0, Math.round(nowMs - durationMs(time)));
+  const ago = /[a-z]$/.test(time) ? parseDuration(time) : undefined;
+  if (ago !== undefined) return Math.max(0, nowMs - ago);
   const ms = /^\d+$/.test(time) ? Number(time) : Date.parse(time);
   if (!Number.isSafeInteger(ms) || ms < 0) {
     throw usageError(

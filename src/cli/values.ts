@@ -1,13 +1,12 @@
 // Values of options and arguments, as users write them.
 import { InvalidArgumentError } from 'commander';
+import { durationMessage, parseDuration } from '../../schemas/duration-text.ts';
 
-const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** A duration in ms: `500ms`, `10s`, `5m`, `1h`, `7d`. */
+/** A duration in ms: `500ms`, `10s`, `5m`, `1h`, `7d`, or a whole number of ms. */
 export function durationMs(text: string): number {
-  const [, digits, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
-  if (digits === undefined) throw new InvalidArgumentError('It must be a duration such as 500ms, 10s, 5m or 1h.');
-  return Number(digits) * (unitsMs[unit] ?? 1);
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new InvalidArgumentError(`It ${durationMessage}.`);
+  return ms;
 }
 
 /** A whole number from `min` on. */

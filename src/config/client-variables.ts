@@ -6,6 +6,8 @@ export const clientVariables = {
   WEIR_URL: 'The brokers, with commas between them; default http://localhost:7070',
   WEIR_TOKEN: 'The token of access control, or @FILE',
   WEIR_CACERT: 'PEM file with the certificate authorities of the server',
+  WEIR_CERT: 'PEM file with the certificate of the client, where the server asks for one',
+  WEIR_KEY: 'PEM file with the key of that certificate',
   WEIR_CONTEXT: 'The context to use in place of the current one',
   WEIR_SESSION: 'The handle of the session that owns ephemeral nodes',
   WEIR_FENCE_TOKEN: 'The fencing token of the lock that `weir` holds; set for the command that it runs',

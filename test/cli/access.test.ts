@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { TestAuthority, writeIdentity } from '../../testbed/test-certificates.ts';
 import { TestCli } from '../helpers/cli.ts';
 import { eventually } from '../helpers/server.ts';
 import { makeTlsFiles, startTlsServer } from '../helpers/tls.ts';
@@ -45,8 +46,51 @@ t.test('a token that weir made, an authority of its own, and what the policy all
   await eventually(() => /changed +\/app\/x +2\n/.test(watch.output.stdout), 'it prints the change');
   watch.child.kill('SIGINT');
   t.equal((await watch.exited).code, 0);
+});
 
-  const wrong = await cli.runProcess(['health'], { env: { WEIR_CACERT: 'reader.token' } });
-  t.equal(wrong.code, 1);
-  t.match(wrong.stderr, /The file of WEIR_CACERT has no certificate in PEM form/);
+t.test('a client with a certificate of its own is who that says', async (t) => {
+  const files = await makeTlsFiles(t);
+  const clients = await TestAuthority.create();
+  const tlsClientCa = writeIdentity(files.folder, 'clients', { cert: clients.cert, key: '' }).cert;
+  const accessFile = join(files.folder, 'policy.yaml');
+  writeFileSync(accessFile, 'identities:\n  ops: { certs: [CN=ops] }\nallow: []\n', { mode: 0o600 });
+  const server = await startTlsServer(t, files, { accessFile, tlsClientCa });
+  const cli = new TestCli(t, server.url);
+  const { cert, key } = writeIdentity(cli.folder, 'ops', await clients.issue({ subject: 'CN=ops' }));
+  const env = { WEIR_CACERT: files.caFile, WEIR_CERT: cert, WEIR_KEY: key };
+  const me = await cli.runProcess(['access', 'me', '-o', 'name', '-v'], { env });
+  t.same([me.code, me.stdout], [0, 'ops\n'], me.stderr);
+  t.match(me.stderr, `curl --cacert ${files.caFile} --cert ${cert} --key ${key} `);
+  const add = ['context', 'add', 'here', '--url', server.url, '--cacert', files.caFile, '--cert', cert, '--key', key];
+  t.equal((await cli.run(add, { env: { WEIR_URL: '' } })).code, 0);
+  const byContext = await cli.runProcess(['access', 'me', '-o', 'name'], { env: { WEIR_URL: '' } });
+  t.same([byContext.code, byContext.stdout], [0, 'ops\n'], byContext.stderr);
+});
+
+t.test('what is wrong on this machine is told at once, and ends with 2', async (t) => {
+  const cli = new TestCli(t, 'https://127.0.0.1:1');
+  const authority = await TestAuthority.create();
+  const { cert, key } = writeIdentity(cli.folder, 'one', await authority.issue());
+  const other = writeIdentity(cli.folder, 'other', await authority.issue());
+  writeFileSync(join(cli.folder, 'empty'), '\n');
+  const wrong: [env: Record<string, string>, says: RegExp][] = [
+    [{ WEIR_CACERT: 'absent.pem' }, /^absent\.pem \(WEIR_CACERT\) cannot be read: ENOENT/],
+    [{ WEIR_CACERT: 'empty' }, /^empty \(WEIR_CACERT\) has no certificate in PEM form/],
+    [{ WEIR_CERT: cli.folder, WEIR_KEY: key }, /\(WEIR_CERT\) cannot be read: EISDIR/],
+    [{ WEIR_CERT: cert }, /^WEIR_CERT is given without WEIR_KEY/],
+    [{ WEIR_CERT: cert, WEIR_KEY: other.key }, /are no certificate and its key in PEM form/],
+    [{ WEIR_CERT: 'empty', WEIR_KEY: key }, /are no certificate and its key in PEM form/],
+    [{ WEIR_TOKEN: '@absent' }, /^absent \(the token\) cannot be read: ENOENT/],
+    [{ WEIR_TOKEN: '@empty' }, /^The first line of empty has no token/],
+    [{ WEIR_TOKEN: 'weir_a b' }, /^The token has a space or another character/],
+    [{ WEIR_URL: 'localhost:7070' }, /^"localhost:7070" is no URL of a server, such as http/],
+    [{ WEIR_URL: 'http://a,,http://b' }, /^"" is no URL of a server/],
+  ];
+  for (const [env, says] of wrong) {
+    // Without an end: it would be tried for ever.
+    const { code, stderr } = await cli.run(['status', '--timeout', '1h'], { env });
+    t.same([code, says.test(stderr), stderr.split('\n').length], [2, true, 2], stderr);
+  }
+  const bad = await cli.run(['context', 'add', 'bad', '--url', 'nowhere']);
+  t.same([bad.code, bad.stderr], [2, '"nowhere" is no URL of a server, such as http://localhost:7070.\n']);
 });

@@ -25,6 +25,7 @@ t.test('each kind of error has its exit code', async (t) => {
     ['LOADING', 503, 5],
     ['REQUEST_TIMEOUT', 408, 6],
     ['FORBIDDEN', 403, 1],
+    ['MISCONFIGURED', 0, 2],
   ];
   for (const [code, status, exit] of codes) t.equal(exitCodeOf({ code: code as 'NO_NODE', status }), exit, code);
 });
@@ -59,6 +60,11 @@ t.test('a curl command quotes what a shell would change, and never has the token
     `curl -X PUT -H "Authorization: Bearer $WEIR_TOKEN" -H 'content-type: text/plain' --data-binary 'it'\\''s' '${url}'`,
   );
   t.equal(curlOf({ method: 'POST', url: 'http://a/', headers: {}, body: '@x' }), 'curl --data-binary @- http://a/');
+  const files = { cacert: { path: 'ca.pem' }, key: { path: 'my key' } };
+  t.equal(
+    curlOf({ method: 'GET', url: 'https://a/', headers: {}, files }),
+    "curl --cacert ca.pem --key 'my key' https://a/",
+  );
   t.equal(
     curlOf({ method: 'GET', url: 'http://a/', headers: { 'weir-session': 's.x' } }),
     'curl -H "Weir-Session: $WEIR_SESSION" http://a/',

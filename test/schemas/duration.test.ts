@@ -1,5 +1,7 @@
 import t from 'tap';
+import { durationMs as clientDurationMs } from '../../client/src/time.ts';
 import { durationBetween, durationMs, negotiatedDuration } from '../../schemas/duration.ts';
+import { durationMs as optionMs } from '../../src/cli/values.ts';
 import { describeIssues, parseOptions } from '../../src/core/issues.ts';
 
 t.test('durations are numbers of ms, digits, or digits with a unit', async (t) => {
@@ -48,4 +50,18 @@ t.test('a duration that is out of its bounds is shown as it was sent', async (t)
   t.match(shown('999ms'), /not "999ms"/);
   t.match(shown(5), /not 5\b/);
   t.match(shown('104249991375d'), /not "104249991375d"/);
+});
+
+t.test('server, client and command line take the same texts, and refuse others in the same words', async (t) => {
+  for (const text of ['0', '1500', '500ms', '10s', '5m', '1h', '7d', '9007199254740991']) {
+    const ms = durationMs.parse(text);
+    t.same([clientDurationMs(text), optionMs(text)], [ms, ms], text);
+  }
+  for (const text of ['', ' 1s', '-1s', '1.5s', '1S', '1w', 'soon', '1e3', '9007199254740992', '104249991375d']) {
+    const words = durationMs.safeParse(text).error?.issues[0]?.message;
+    t.throws(() => clientDurationMs(text), { name: 'RangeError', message: `"${text}" ${words}.` }, text);
+    t.throws(() => optionMs(text), { message: `It ${words}.` }, text);
+  }
+  t.same([clientDurationMs(1500), clientDurationMs(0)], [1500, 0]);
+  for (const number of [-1, 1.5, Number.NaN, 2 ** 53]) t.throws(() => clientDurationMs(number), RangeError);
 });

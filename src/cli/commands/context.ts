@@ -22,16 +22,21 @@ export function addContextCommands(program: Command, cli: Cli): void {
     ],
   })
     .option('--cacert <file>', 'PEM file with the certificate authorities of the server')
-    .action(async (name: string, { cacert }: { cacert?: string }) => {
+    .option('--cert <file>', 'PEM file with the certificate of this client')
+    .option('--key <file>', 'PEM file with the key of that certificate')
+    .action(async (name: string, { cacert, cert, key }: { cacert?: string; cert?: string; key?: string }) => {
       checkContextName(name);
       dryRun(cli, `Would add the context ${name}.`);
       const { url = cli.io.env.WEIR_URL || 'http://localhost:7070', token } = cli.globals;
+      await cli.checkUrl(url);
       await cli.contexts.change((all) => {
         all.contexts[name] = {
           url,
           // Files are found from any folder.
           ...(token !== undefined && { token: token.startsWith('@') ? `@${resolve(token.slice(1))}` : token }),
           ...(cacert !== undefined && { cacert: resolve(cacert) }),
+          ...(cert !== undefined && { cert: resolve(cert) }),
+          ...(key !== undefined && { key: resolve(key) }),
         };
         all.current ??= name;
       });
@@ -53,13 +58,15 @@ export function addContextCommands(program: Command, cli: Cli): void {
     examples: ['weir context ls'],
   }).action(async () => {
     const { current, contexts } = await cli.contexts.read();
-    const list = Object.entries(contexts).map(([name, { url, token, cacert }]) => ({
+    const list = Object.entries(contexts).map(([name, { url, token, cacert, cert, key }]) => ({
       name,
       url,
       current: name === current,
       // The token stays in the file.
       token: token?.startsWith('@') ? token : token === undefined ? undefined : '***',
       cacert,
+      cert,
+      key,
     }));
     await cli.out.show({
       body: { contexts: list },
