@@ -266,7 +266,7 @@ export async function buildApp(
   await app.register(groupOffsetsRoutes, versioned);
   await app.register(watchStreamRoutes, versioned);
   await app.register(eventsRoutes, versioned);
-  if (config.kafkaRest) await app.register(kafkaRestRoutes, { broker });
+  if (config.kafkaRest) await app.register(kafkaRestRoutes, { broker, held });
   await app.register(statsRoutes, versioned);
   await app.register(operationRoutes, { broker });
   await app.register(docsRoutes);

@@ -335,7 +335,8 @@ export const options: OptionTable<Config> = {
     variable: 'WEIR_KAFKA_REST',
     schema: oneOf(['true', 'false']).transform((text) => text === 'true'),
     default: 'true',
-    meaning: 'Whether the Kafka REST dialect (v2) is served at /topics, /consumers and /brokers: true or false.',
+    meaning:
+      'Whether the Kafka REST dialect is served: version 2 at /topics, /consumers and /brokers, version 3 at /v3 and /kafka/v3: true or false.',
   },
   kafkaRestIdleTimeoutMs: {
     variable: 'WEIR_KAFKA_REST_IDLE_TIMEOUT',

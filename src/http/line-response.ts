@@ -45,3 +45,17 @@ async function* readInTime(lines: AsyncGenerator<string>, idleMs: number, cut: (
     }
   }
 }
+
+/**
+ * Waits for the first line, and gives all of them as the body of a response, at the pace of the client: a failure before the first one is
+ * a response of its own.
+ */
+export async function streamFromFirst(lines: AsyncGenerator<string>): Promise<Readable> {
+  const first = await lines.next();
+  return Readable.from(withFirst(first, lines));
+}
+
+async function* withFirst(first: IteratorResult<string>, rest: AsyncGenerator<string>): AsyncGenerator<string> {
+  if (!first.done) yield first.value;
+  yield* rest;
+}

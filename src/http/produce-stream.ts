@@ -150,8 +150,8 @@ async function* readPieces(
 
 const noLines = { records: [], numbers: [] };
 
-/** A producer's batches take one sequence after the other; keys are made from that of the stream. */
-function deduplicationKeyOfBatch(
+/** What identifies a part of a stream: a producer's batches take one sequence after the other; keys are made from that of the stream. */
+export function deduplicationKeyOfBatch(
   whole: DeduplicationKey,
   records: readonly EncodedRecord[],
   number: number,

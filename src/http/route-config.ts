@@ -23,6 +23,8 @@ declare module 'fastify' {
     takesConditions?: boolean;
     /** Every request of the route may wait for records, whatever its query says. */
     isLongPoll?: boolean;
+    /** The body is a stream of any length, as an NDJSON body is: the route never has all of it in memory. */
+    takesStream?: boolean;
     /** The route may be called under any Host. */
     takesAnyHost?: boolean;
     /** The route outside /v1 cannot be served before the store can be used. */
@@ -70,5 +72,10 @@ export function isWait({ method, query, body, routeOptions }: FastifyRequest): b
 }
 
 export function isUpload(request: FastifyRequest): boolean {
-  return request.method === 'POST' && request.bodyType === ndjsonType;
+  return request.method === 'POST' && hasStreamedBody(request);
+}
+
+/** Whether the body may arrive for any time, with pauses. */
+export function hasStreamedBody({ bodyType, routeOptions }: FastifyRequest): boolean {
+  return bodyType === ndjsonType || routeOptions.config?.takesStream === true;
 }

@@ -65,6 +65,10 @@ const inPath: Record<string, readonly string[]> = {
   handle: [world.sessionId, `${world.sessionId}.${'A'.repeat(22)}`],
   tokenId: [world.tokenId, 't-ops'],
   id: ['1001'],
+  cluster: [server.broker.store.clusterId],
+  broker: ['1001'],
+  consumer: ['m', `${mark.slice(0, 2)}`],
+  name: ['retention.ms'],
 };
 
 /** Values of other parameters by their name; of those that are not here, some by their type. */
@@ -146,9 +150,28 @@ const bodies: Record<string, readonly unknown[]> = {
   'POST /consumers/:group/instances/:instance/positions/beginning': [
     { partitions: [{ topic: guessed, partition: 0 }] },
   ],
+  ...v3Bodies('/v3'),
+  ...v3Bodies('/kafka/v3'),
   'POST /consumers/:group/instances/:instance/positions/end': [{ partitions: [{ topic: guessed, partition: 0 }] }],
   'POST /consumers/:group/instances/:instance/offsets': [{ offsets: [{ topic: guessed, partition: 0, offset: 0 }] }],
 };
+
+/** Bodies of version 3 of the Kafka REST dialect. */
+function v3Bodies(prefix: string): Record<string, readonly unknown[]> {
+  const topics = `${prefix}/clusters/:cluster/topics`;
+  const value = { type: 'JSON', data: 1 };
+  return {
+    [`POST ${topics}`]: [{ topic_name: guessed }, { topic_name: guessed, validate_only: true }],
+    [`PATCH ${topics}/:topic`]: [{ partitions_count: 3 }],
+    [`POST ${topics}/:topic/configs::alter`]: [
+      { data: [{ name: 'retention.ms', value: '1' }] },
+      { data: [], validate_only: true },
+    ],
+    [`PUT ${topics}/:topic/configs/:name`]: [{ value: '1' }],
+    [`POST ${topics}/:topic/records`]: [{ value }],
+    [`POST ${topics}/:topic/records::batch`]: [{ entries: [{ id: '1', value }] }],
+  };
+}
 
 /** All requests that a hostile client makes to a route. @param withQueries whether with each parameter of its query */
 function attemptsAt(
@@ -158,9 +181,11 @@ function attemptsAt(
   const operation = operations.get(operationId);
   const spellings = url.endsWith('*') && url.startsWith('/v1/') ? [...hiddenPaths, ...opener] : [''];
   let targets = spellings.map((path) => url.replace('*', path));
-  for (const [, name = ''] of url.matchAll(/:(\w+)/g)) {
+  for (const [, name = ''] of url.matchAll(/(?<!:):(\w+)/g)) {
     targets = targets.flatMap((target) => (inPath[name] ?? ['0']).map((value) => target.replace(`:${name}`, value)));
   }
+  // A route spells a colon of its path twice.
+  targets = targets.map((target) => target.replace('::', ':'));
   const query = (operation?.parameters ?? []).filter((each) => each.in === 'query');
   const queries = [
     '',
@@ -196,7 +221,7 @@ interface Answer {
 function send(method: string, target: string, body: unknown, headers: Record<string, string>): Promise<Answer> {
   const { port, hostname } = new URL(server.url);
   const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
-  const type = typeof body === 'string' ? 'text/plain' : target.startsWith('/v1') ? 'application/json' : kafka;
+  const type = typeof body === 'string' ? 'text/plain' : /^(\/kafka)?\/v\d\//.test(target) ? 'application/json' : kafka;
   return new Promise((resolve, reject) => {
     const sent = request(
       {

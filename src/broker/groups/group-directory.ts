@@ -57,7 +57,7 @@ export class GroupDirectory {
    */
   async page(page: GroupsPage, isSummary: boolean, mayUse: (group: string) => boolean) {
     const [{ zxid, groups, next }, figures] = await Promise.all([
-      this.#visible(page, mayUse),
+      this.documents(page, mayUse),
       isSummary ? this.#figures.read() : undefined,
     ]);
     const summaryOf = (group: string, document: GroupDocument) => {
@@ -78,8 +78,11 @@ export class GroupDirectory {
     };
   }
 
-  /** A page of documents without the groups that the caller may not see, whose documents beyond the first page are not read. */
-  async #visible(page: GroupsPage, mayUse: (group: string) => boolean) {
+  /**
+   * A page of the documents of groups, by name, without those that the caller may not see, whose documents beyond the first page are not read.
+   * @throws ServiceError TOO_LARGE as page()
+   */
+  async documents(page: GroupsPage, mayUse: (group: string) => boolean) {
     const first = await this.#groups.list(page.after, page.limit);
     const visible = first.groups.filter(({ group }) => mayUse(group));
     if (first.next === undefined || visible.length === first.groups.length) return { ...first, groups: visible };

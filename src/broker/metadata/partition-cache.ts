@@ -150,6 +150,11 @@ export class PartitionCache {
     return topicId && replicas ? { name, topicId, partitionCount: replicas.length } : undefined;
   }
 
+  /** The brokers of each partition of a topic, by the events received so far; undefined as for topic(). */
+  replicasOf(name: string): readonly (readonly number[])[] | undefined {
+    return this.#known.get(name)?.replicas;
+  }
+
   /** How many partitions each broker leads, by the events received so far. */
   ledByBroker(): Map<number, number> {
     const counts = new Map<number, number>();

@@ -85,15 +85,7 @@ export class TopicAdmin {
     { idempotency, creator }: { idempotency?: IdempotencyKey | undefined; creator?: Creator | undefined } = {},
   ): Promise<{ topic: TopicDescription; replayed: boolean; zxid: number }> {
     const { name } = creation;
-    checkTopicName(name);
-    checkPartitions(creation.partitions);
-    const config = encodeTopicConfig(changeOverrides({}, creation.config));
-    const other = await collidingTopic(this.#store.namespace, name);
-    if (other !== undefined) {
-      throw new ServiceError('TOPIC_EXISTS', `The name ${name} differs from topic ${other} only by '.' and '_'.`, {
-        topic: other,
-      });
-    }
+    const config = await this.#checkCreation(creation);
     // The transaction checks that, too; with an Idempotency-Key it must decide, as the topic may be from the same request.
     if (!idempotency && (await this.#exists(name))) throw topicExists(name);
 
@@ -122,6 +114,26 @@ export class TopicAdmin {
       if (!hasCode(error, 'STORE_UNAVAILABLE')) await this.#removeLogs(topicId, partitions).catch(() => undefined);
       throw hasCode(error, 'NODE_EXISTS') ? topicExists(name) : overLimit(error);
     }
+  }
+
+  /** Makes the checks of create() alone. @throws ServiceError as create() */
+  async check(creation: TopicCreation, creator?: Creator): Promise<void> {
+    await this.#checkCreation(creation);
+    if (await this.#exists(creation.name)) throw topicExists(creation.name);
+    await placePartitions(this.#store, creation.partitions, creation.replicationFactor);
+    await this.#checkLimit(creation.partitions, creator);
+  }
+
+  /** Checks name, number of partitions and settings. @returns the data of the topic's settings */
+  async #checkCreation({ name, partitions, config }: TopicCreation): Promise<string> {
+    checkTopicName(name);
+    checkPartitions(partitions);
+    const encoded = encodeTopicConfig(changeOverrides({}, config));
+    const other = await collidingTopic(this.#store.namespace, name);
+    if (other === undefined) return encoded;
+    throw new ServiceError('TOPIC_EXISTS', `The name ${name} differs from topic ${other} only by '.' and '_'.`, {
+      topic: other,
+    });
   }
 
   async #exists(name: string): Promise<boolean> {

@@ -1,12 +1,18 @@
 // The small JSON bodies of the dialect. One that is not JSON is 400, and one of another shape 422.
 import { buffer } from 'node:stream/consumers';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { describeIssues, parseOptions } from '../../core/issues.ts';
 import { readJson } from '../../core/json-input.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { bodyBytes } from '../limits.ts';
 import { KafkaRestError } from './errors.ts';
+
+/** Makes the bodies of routes reach their handlers as bytes, whatever their type says: clients send several types with JSON. */
+export function takesBytes(app: Pick<FastifyInstance, 'removeAllContentTypeParsers' | 'addContentTypeParser'>): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+}
 
 /** The body of a request; undefined if it is empty. @throws ServiceError BAD_REQUEST; KafkaRestError 422 */
 export function bodyOf<T>({ body }: Pick<FastifyRequest, 'body'>, schema: z.ZodType<T>): T | undefined {

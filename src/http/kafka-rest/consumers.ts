@@ -23,7 +23,7 @@ import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { inSteps } from '../in-steps.ts';
 import { bodyBytes } from '../limits.ts';
 import { RequestSignals } from '../request-signal.ts';
-import { bodyOf, bodyOfGet } from './bodies.ts';
+import { bodyOf, bodyOfGet, takesBytes } from './bodies.ts';
 import { recordsJson } from './consumed-records.ts';
 import { KafkaRestError } from './errors.ts';
 import { needsSchemas, recordsType, responseType } from './media-types.ts';
@@ -45,9 +45,7 @@ export const kafkaRestConsumerRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
   const takesBody = { ...schema, body: z.unknown() };
   const routeOptions = { bodyLimit: bodyBytes.list, config: write, schema: takesBody };
   const base = '/consumers/:group/instances/:instance';
-  // A body counts as JSON whatever its type says: clients send several.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  takesBytes(app);
 
   const find = (request: Pick<FastifyRequest, 'identity' | 'actsAs' | 'ip'> & { params: unknown }) => {
     const { group, instance } = request.params as z.infer<typeof instanceParams>;

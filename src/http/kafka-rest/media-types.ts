@@ -52,6 +52,11 @@ export function recordsType(request: FastifyRequest, format: RecordFormat): stri
   return accepted(request, [typeOf(format), kafkaType, jsonType], 40601);
 }
 
+/** Checks that Accept allows the only type of a response. @throws KafkaRestError 406 */
+export function requireAccepted(request: FastifyRequest, type: string): void {
+  accepted(request, [type], 406);
+}
+
 function accepted(request: FastifyRequest, offers: readonly [string, ...string[]], errorCode: 406 | 40601): string {
   if (request.headers.accept === undefined) return offers[0];
   const type = new Negotiator(request.raw).mediaType([...offers]);

@@ -61,10 +61,7 @@ export const kafkaRestMetadataRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
     '/topics/:topic/partitions/:partition/offsets',
     { config: ofTopic, schema: partitionSchema },
     async (request) => {
-      const { logStartOffset, endOffset } = await describe(request);
-      if (logStartOffset === null || endOffset === null) {
-        throw new ServiceError('STORE_UNAVAILABLE', 'The Redis server that holds this log cannot be reached.');
-      }
+      const { logStartOffset, endOffset } = boundsOf(await describe(request));
       return { beginning_offset: logStartOffset, end_offset: endOffset };
     },
   );
@@ -77,6 +74,12 @@ export const kafkaRestMetadataRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
     return found;
   }
 };
+
+/** The bounds of the log of a partition. @throws ServiceError STORE_UNAVAILABLE if its shard is away */
+export function boundsOf({ logStartOffset, endOffset }: Pick<Partition, 'logStartOffset' | 'endOffset'>) {
+  if (logStartOffset !== null && endOffset !== null) return { logStartOffset, endOffset };
+  throw new ServiceError('STORE_UNAVAILABLE', 'The Redis server that holds this log cannot be reached.');
+}
 
 function partitionOf({ partition, leader, replicas, isr }: Partition) {
   return {

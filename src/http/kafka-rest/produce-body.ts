@@ -92,18 +92,33 @@ function memberOf(name: string, text: string, format: RecordFormat, where: strin
     case 'headers':
       return `"headers":${headersOf(text, where)}`;
     case 'value':
-      return `"${format === 'json' ? 'value' : 'valueBase64'}":${text}`;
+      return format === 'json' ? `"value":${text}` : `"valueBase64":${checkedBase64(text, `${where}.value`)}`;
     case 'key':
-      if (format === 'binary') return `"keyBase64":${text}`;
-      // A key is a text or bytes: of any other JSON the bytes are its text.
-      return text.startsWith('"') ? `"key":${text}` : `"keyBase64":"${Buffer.from(text, 'latin1').toString('base64')}"`;
+      return format === 'json' ? jsonKeyOf(text) : `"keyBase64":${checkedBase64(text, `${where}.key`)}`;
     default:
       return `"${name}":${text}`;
   }
 }
 
-/** `[{"key":"h","value":"<base64>"}]`, as Karapace and Strimzi have it, as pairs. */
-function headersOf(text: string, where: string): string {
+/** @throws KafkaRestError 400, as Confluent has it: other faults of a record are 422 */
+function checkedBase64(text: string, where: string): string {
+  const given = text.startsWith('"') ? valueIn(text, 0, text.length) : undefined;
+  if (isBase64(given)) return text;
+  throw new KafkaRestError(400, `${where} must be base64 with its padding, such as "aGk=".`);
+}
+
+/** A key that came as JSON, as a member of a record of /v1: a key is a text or bytes; of any other JSON the bytes are its text. */
+export function jsonKeyOf(text: string): string {
+  return text.startsWith('"') ? `"key":${text}` : `"keyBase64":"${Buffer.from(text, 'latin1').toString('base64')}"`;
+}
+
+/**
+ * Headers as pairs: a list of objects with the name and a value in base64, or null.
+ * @param text its JSON, bytes as text
+ * @param name how the member with the name is called: Karapace and Strimzi call it key, version 3 name
+ * @throws ServiceError TOO_LARGE; KafkaRestError 422
+ */
+export function headersOf(text: string, where: string, name: 'key' | 'name' = 'key'): string {
   if (text.length > headersBytesMax) {
     throw new ServiceError(
       'TOO_LARGE',
@@ -111,29 +126,31 @@ function headersOf(text: string, where: string): string {
     );
   }
   const given = valueIn(text, 0, text.length);
-  if (!Array.isArray(given)) throw badHeaders(where);
-  const pairs = given.map((header: { key?: unknown; value?: unknown } | null, i) => {
+  if (!Array.isArray(given)) throw badHeaders(where, name);
+  const pairs = given.map((header: { key?: unknown; name?: unknown; value?: unknown } | null, i) => {
     const value = header?.value ?? null;
-    if (typeof header?.key !== 'string' || !(value === null || isBase64(value))) throw badHeaders(`${where}.${i}`);
-    if (value === null) return [header.key, null];
+    const key = header?.[name];
+    if (typeof key !== 'string' || !(value === null || isBase64(value))) throw badHeaders(`${where}.${i}`, name);
+    if (value === null) return [key, null];
     const bytes = Buffer.from(value, 'base64');
-    return [header.key, isUtf8(bytes) ? bytes.toString() : { base64: value }];
+    return [key, isUtf8(bytes) ? bytes.toString() : { base64: value }];
   });
   return bytesAsText(JSON.stringify(pairs));
 }
 
-function isBase64(value: unknown): value is string {
+export function isBase64(value: unknown): value is string {
   return typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
 }
 
-function badHeaders(where: string): KafkaRestError {
+function badHeaders(where: string, name: 'key' | 'name'): KafkaRestError {
   return new KafkaRestError(
     422,
-    `${where}: headers are a list of {"key":"<name>","value":"<base64>"}, where the value may be null.`,
+    `${where}: headers are a list of {"${name}":"<name>","value":"<base64>"}, where the value may be null.`,
   );
 }
 
-function unknownMember(where: string, name: string, known: readonly string[]): KafkaRestError {
+/** The error of a member that there is not. */
+export function unknownMember(where: string, name: string, known: readonly string[]): KafkaRestError {
   const shown = name.length > shownCharacters ? `${name.slice(0, shownCharacters)}…` : name;
   return new KafkaRestError(422, `${where} has an unknown field '${shown}'; it has ${known.join(', ')}.`);
 }

@@ -13,6 +13,7 @@ import { findServiceError, ServiceError } from '../../core/service-error.ts';
 import { inSteps } from '../in-steps.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
+import { takesBytes } from './bodies.ts';
 import { nonRetriable, retriable } from './errors.ts';
 import { producedFormat, responseType } from './media-types.ts';
 import { parseProduceBody } from './produce-body.ts';
@@ -49,8 +50,7 @@ export const kafkaRestProduceRoutes: FastifyPluginAsyncZodOpenApi<Options> = asy
   } as const;
   const shared = { hide: true, querystring: z.strictObject({ acks }), body: z.unknown() };
   // The bytes of the records are stored as they were sent.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  takesBytes(app);
 
   app.post('/topics/:topic', { ...routeOptions, schema: { ...shared, params: topicParams } }, async (request, reply) =>
     produce(request, reply, { topic: request.params.topic, acks: request.query.acks }),

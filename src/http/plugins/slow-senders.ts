@@ -7,7 +7,7 @@ import fp from 'fastify-plugin';
 import type { Metrics } from '../../broker/metrics.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { HttpTimeouts } from '../limits.ts';
-import { ndjsonType } from '../media-types.ts';
+import { hasStreamedBody } from '../route-config.ts';
 
 /** How far a body has arrived. Times are those of `performance.now()`, ms. */
 interface Progress {
@@ -80,7 +80,7 @@ function slownessOf(
   { bodyIdleMs, bodyGraceMs, bodyBytesPerSecondMin, bodyMs, streamIdleMs }: HttpTimeouts,
   now: number,
 ): string | undefined {
-  const isStream = reply.request.bodyType === ndjsonType;
+  const isStream = hasStreamedBody(reply.request);
   const idleMsMax = isStream ? streamIdleMs : bodyIdleMs;
   if (now - movedAt > idleMsMax)
     return `No bytes of the body arrived for ${idleMsMax} ms, the longest pause allowed. The request was given up.`;

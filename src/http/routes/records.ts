@@ -1,5 +1,5 @@
 // /v1/topics/{topic}/…/records and /offsets: produces and fetches records, deletes records, and reads the bounds of logs.
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { z } from 'zod';
@@ -30,6 +30,7 @@ import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { batchesForm, batchesResponse, batchesText } from '../batches.ts';
 import type { HeldResults } from '../held-results.ts';
 import { partitionsOf } from '../known-items.ts';
+import { streamFromFirst } from '../line-response.ts';
 import { batchesType, jsonType, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
@@ -198,9 +199,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
     });
     const hasLength = request.headers['content-length'] !== undefined;
     const sent = (results ?? (hasLength ? 'end' : 'live')) === 'end' ? held.hold(lines) : lines;
-    // A failure before the first batch is a response of its own; a later one is the last line.
-    const first = await sent.next();
-    return reply.type(ndjsonType).send(Readable.from(withFirst(first, sent)));
+    return reply.type(ndjsonType).send(await streamFromFirst(sent));
   }
 
   app.get(
@@ -338,9 +337,4 @@ function withOffsets(reply: FastifyReply, fetched: FetchResult<FetchedContent>):
     .header('weir-next-offset', fetched.nextOffset)
     .header('weir-log-start-offset', fetched.logStartOffset)
     .header('weir-end-offset', fetched.endOffset);
-}
-
-async function* withFirst<T>(first: IteratorResult<T>, rest: AsyncGenerator<T>): AsyncGenerator<T> {
-  if (!first.done) yield first.value;
-  yield* rest;
 }

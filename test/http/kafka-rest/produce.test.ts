@@ -159,7 +159,8 @@ t.test('a body that is not one of records is refused with the code of its fault'
   t.same(await refused({ records: [{ value: 1, colour: 'red' }] }), [422, 422]);
   t.same(await refused({ records: [{ value: 1, partition: 'x' }] }), [422, 422]);
   t.same(await refused({ records: [{ value: 1, headers: [{ key: 'h', value: '?' }] }] }), [422, 422]);
-  t.same(await refused({ records: [{ value: 'no base64!' }] }, kafkaBinary), [422, 422]);
+  t.same(await refused({ records: [{ value: 'no base64!' }] }, kafkaBinary), [400, 400]);
+  t.same(await refused({ records: [{ key: 1, value: 'aGk=' }] }, kafkaBinary), [400, 400]);
 });
 
 t.test('a type that needs a schema registry is refused with the reason', async (t) => {

@@ -1,0 +1,145 @@
+// Version 3: POST …/records appends a stream of records, and POST …/records:batch a list. Each record has a result of its own.
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZodOpenApi } from 'fastify-zod-openapi';
+import { z } from 'zod';
+import { v3ProduceQuery, v3TopicParams } from '../../../../schemas/kafka-rest-v3.ts';
+import type { TopicInfo } from '../../../broker/metadata/topic-cache.ts';
+import { effectiveConfig } from '../../../core/records/topic-config.ts';
+import { required } from '../../../core/required.ts';
+import { hasCode, ServiceError } from '../../../core/service-error.ts';
+import { inSteps } from '../../in-steps.ts';
+import { streamFromFirst } from '../../line-response.ts';
+import { jsonType } from '../../media-types.ts';
+import { idempotencyOf } from '../../plugins/idempotency.ts';
+import { deduplicationKeyOfBatch } from '../../produce-stream.ts';
+import { batchWeight } from '../../request-weight.ts';
+import { takesBytes } from '../bodies.ts';
+import { type Append, appendEach, type Outcome } from './appended-records.ts';
+import { batchEntries } from './batch-entries.ts';
+import type { V3Options } from './options.ts';
+import { deliveryOf, failureReport, recordStream, requireSuccess } from './record-stream.ts';
+
+const standard = effectiveConfig({});
+
+export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (app, { broker, held }) => {
+  const { topicAdmin, logWriter, store } = broker;
+  const shared = {
+    access: { verb: 'write', kind: 'topics', in: 'topic' },
+    admission: 'work',
+    timeLimit: 'none',
+    takesBytes: true,
+    tooLargeRemedy: 'Send fewer records in one request, or stream them to /records.',
+  } as const;
+  const schema = { hide: true, params: v3TopicParams, querystring: v3ProduceQuery, body: z.unknown() } as const;
+
+  await app.register(async (streams) => {
+    streams.removeAllContentTypeParsers();
+    streams.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+    streams.post(
+      '/clusters/:cluster/topics/:topic/records',
+      { config: { ...shared, takesStream: true }, schema },
+      async (request, reply) => produceStream(request, reply),
+    );
+  });
+
+  await app.register(async (batches) => {
+    takesBytes(batches);
+    batches.post(
+      '/clusters/:cluster/topics/:topic/records::batch',
+      { bodyLimit: broker.config.maxBodyBytes, config: shared, schema },
+      async (request, reply) => produceBatch(request, reply),
+    );
+  });
+
+  async function produceStream(request: FastifyRequest, reply: FastifyReply) {
+    requireJson(request);
+    const { topic: name } = request.params as { topic: string };
+    const body = request.body instanceof Readable ? request.body : Readable.from([]);
+    const topic = await known(request, name);
+    const appends = appendTo(request, name, topic);
+    const reports = recordStream(body, {
+      cluster: store.clusterId,
+      topic: name,
+      recordBytesMax: (topic?.config ?? standard)['max.message.bytes'],
+      isSeparate: hasKey(request),
+      countLine: (bytes) => request.countLine(bytes),
+      append: async (records) => {
+        // A stream may last for any time.
+        await request.recheckAccess();
+        const encoded = records.map(({ record }) => record);
+        await request.waitForRates(encoded.reduce((sum, { line }) => sum + line.length, 0));
+        return request.withPermit(batchWeight(encoded), () => appends(records));
+      },
+    });
+    // Many clients read nothing before they have sent everything.
+    const sent = request.headers['content-length'] === undefined ? reports : held.hold(reports);
+    return reply.type(jsonType).send(await streamFromFirst(sent));
+  }
+
+  async function produceBatch(request: FastifyRequest, reply: FastifyReply) {
+    requireJson(request);
+    const { topic: name } = request.params as { topic: string };
+    const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    // It may change the bytes that a fingerprint is made of.
+    const append = appendTo(request, name, await known(request, name));
+    const entries = await inSteps(batchEntries(body));
+    const valid = entries.flatMap(({ read }) => ('failure' in read ? [] : [read]));
+    const outcomes: Outcome[] = [];
+    if (!hasKey(request)) outcomes.push(...(valid.length > 0 ? await appendEach(valid, append) : []));
+    else for (const record of valid) outcomes.push(...(await appendEach([record], append)));
+    requireSuccess(outcomes);
+    const successes = [];
+    const failures = [];
+    let next = 0;
+    for (const { id, read } of entries) {
+      const outcome = 'failure' in read ? read : required(outcomes[next++], 'outcome of an entry');
+      if ('failure' in outcome) failures.push({ id, ...failureReport(outcome.failure) });
+      else successes.push({ id, ...deliveryOf(outcome, read, { cluster: store.clusterId, topic: name }) });
+    }
+    return reply.code(207).send({ successes, failures });
+  }
+
+  /** The topic; undefined if there is none. */
+  async function known({ account }: FastifyRequest, name: string): Promise<TopicInfo | undefined> {
+    try {
+      return await topicAdmin.getOrCreate(name, account?.creator);
+    } catch (error) {
+      // Each record has this error.
+      if (hasCode(error, 'UNKNOWN_TOPIC')) return undefined;
+      throw error;
+    }
+  }
+
+  /** What appends records of a request. With an Idempotency-Key each call has a key of its own: a repeat makes the same calls. */
+  function appendTo(request: FastifyRequest, name: string, topic: TopicInfo | undefined): Append {
+    const idempotency = idempotencyOf(request);
+    const { acks } = request.query as z.output<typeof v3ProduceQuery>;
+    let calls = 0;
+    return async (records) => {
+      const encoded = records.map(({ record }) => record);
+      const part = calls;
+      calls += 1;
+      return logWriter.produce(
+        {
+          topic: name,
+          acks: acks === '0' ? '1' : acks,
+          records: { kind: 'separate', records: encoded },
+          deduplicationKey: idempotency && deduplicationKeyOfBatch({ kind: 'key', ...idempotency }, encoded, part),
+        },
+        topic ?? (await topicAdmin.getOrCreate(name, request.account?.creator)),
+      );
+    };
+  }
+};
+
+function hasKey(request: FastifyRequest): boolean {
+  return request.headers['idempotency-key'] !== undefined;
+}
+
+/** @throws ServiceError UNSUPPORTED_MEDIA_TYPE */
+function requireJson({ bodyType }: FastifyRequest): void {
+  if (bodyType === jsonType) return;
+  const given = bodyType === '' ? 'The request has no Content-Type' : `The Content-Type ${bodyType} is not supported`;
+  throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', `${given}; send ${jsonType}.`);
+}
