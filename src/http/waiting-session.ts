@@ -9,6 +9,7 @@ import { SessionRenewer } from '../broker/sessions/session-renewer.ts';
 import { jsonLine } from '../core/json-line.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
+import { indentedFor } from './plugins/json-responses.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -53,7 +54,7 @@ async function installWaitingSessions(app: FastifyInstance, { sessions }: { sess
         // Not by the error handler: it has already run if the response is a problem, such as NO_NODE.
         const problem = expired();
         reply.code(problem.status).type('application/problem+json');
-        done(null, jsonLine(problem.toProblem()));
+        done(null, indentedFor(request, jsonLine(problem.toProblem())));
       },
     );
   });

@@ -1,4 +1,4 @@
-// Reads records and waits for new ones. Equal reads in flight share one call of the store. A waiting reader is woken by the
+// Reads records and waits for new ones. Equal reads that begin together share one call of the store. A waiting reader is woken by the
 // notification of an append through any broker; as Pub/Sub may lose notifications, the awaited logs are also polled.
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
@@ -43,6 +43,14 @@ interface AwaitedLog {
   endOffset: number;
 }
 
+/** A read for one reader or several. */
+interface SharedRead {
+  /** When the last of its readers asked, as performance.now(): the result is not older. */
+  askedAt: number;
+  isSent: boolean;
+  result: Promise<FetchResult<FetchedContent>>;
+}
+
 interface LogListener {
   /** @param log its `logKey` */
   onAppend(log: string, notice: LogNotice): void;
@@ -76,7 +84,8 @@ export class LogReader {
   readonly #logs: Logs;
   readonly #traffic: TopicTraffic;
   readonly #source: BatchSource;
-  readonly #reads = new Map<string, Promise<FetchResult<FetchedContent>>>();
+  /** By what they read, the newest reads in flight. */
+  readonly #reads = new Map<string, SharedRead>();
   /** By log, the readers that wait for an append. */
   readonly #waiters = new Map<string, Set<Waiter>>();
   /** The newest end offsets by notification, of a moment ago: for appends between a read and the wait that follows it. */
@@ -149,17 +158,9 @@ export class LogReader {
   fetch(request: FetchRequest): Promise<FetchResult>;
   fetch<C extends FetchedContent>(request: FetchRequest, form: ReadForm<C>): Promise<FetchResult<C>>;
   async fetch(request: FetchRequest, form: ReadForm<FetchedContent> = asRecords): Promise<FetchResult<FetchedContent>> {
-    const { topic, partition, offset, maxRecords, maxBytes, end = '', askedAt } = request;
+    const { topic, partition } = request;
     checkPartition(topic, partition);
-    // One that asked before may get what one that asks now may not.
-    const since = askedAt === undefined ? 'now' : 'before';
-    const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}:${end}:${form.name}:${since}`;
-    let read = this.#reads.get(key);
-    if (!read) {
-      read = this.#read(request, form).finally(() => this.#reads.delete(key));
-      this.#reads.set(key, read);
-    }
-    const fetched = await read;
+    const fetched = await this.#share(request, form);
     this.#fetchedRecords.inc(fetched.records.count);
     this.#fetchedBytes.inc(fetched.records.bytes);
     this.#traffic.noteFetched(topic.name, fetched.records.count, fetched.records.bytes);
@@ -255,8 +256,36 @@ export class LogReader {
     });
   }
 
-  async #read(request: FetchRequest, form: ReadForm<FetchedContent>): Promise<FetchResult<FetchedContent>> {
-    const { topic, partition, offset, maxRecords, maxBytes, end, askedAt = performance.now() } = request;
+  /** Equal reads of one turn of the event loop are one. One that was sent is shared only with readers who asked before that. */
+  #share(request: FetchRequest, form: ReadForm<FetchedContent>): Promise<FetchResult<FetchedContent>> {
+    const { topic, partition, offset, maxRecords, maxBytes, end = '', askedAt = performance.now() } = request;
+    const key = `${logKey(topic.topicId, partition)}:${offset}:${maxRecords}:${maxBytes}:${end}:${form.name}`;
+    const other = this.#reads.get(key);
+    if (other && (!other.isSent || other.askedAt >= askedAt)) {
+      other.askedAt = Math.max(other.askedAt, askedAt);
+      return other.result;
+    }
+    const read: SharedRead = {
+      askedAt,
+      isSent: false,
+      result: new Promise((resolve) => setImmediate(resolve))
+        .then(() => {
+          read.isSent = true;
+          return this.#read({ ...request, askedAt: read.askedAt }, form);
+        })
+        .finally(() => {
+          if (this.#reads.get(key) === read) this.#reads.delete(key);
+        }),
+    };
+    this.#reads.set(key, read);
+    return read.result;
+  }
+
+  async #read(
+    request: FetchRequest & { askedAt: number },
+    form: ReadForm<FetchedContent>,
+  ): Promise<FetchResult<FetchedContent>> {
+    const { topic, partition, offset, maxRecords, maxBytes, end, askedAt } = request;
     const { topicId } = topic;
     const limits = { maxRecords, maxBytes, ...(end !== undefined && { end }) };
     const key = logKey(topicId, partition);

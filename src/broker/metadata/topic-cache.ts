@@ -227,7 +227,7 @@ export class TopicCache {
 
   async #load(name: string): Promise<TopicInfo> {
     const inFlight = this.#loads.get(name);
-    if (inFlight) return inFlight.info;
+    if (inFlight) return this.#join(name, inFlight);
     const load: Load = { info: this.#read(name), stale: false };
     this.#loads.set(name, load);
     try {
@@ -236,6 +236,17 @@ export class TopicCache {
       return info;
     } finally {
       if (this.#loads.get(name) === load) this.#loads.delete(name);
+    }
+  }
+
+  /** What a load in flight finds. What is outdated in that shows when it is used, but another broker may have created the topic since it began. */
+  async #join(name: string, inFlight: Load): Promise<TopicInfo> {
+    try {
+      return await inFlight.info;
+    } catch (error) {
+      if (!hasCode(error, 'UNKNOWN_TOPIC')) throw error;
+      const later = this.#loads.get(name);
+      return later && later !== inFlight ? later.info : this.refresh(name);
     }
   }
 

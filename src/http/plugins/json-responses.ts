@@ -1,6 +1,6 @@
 // How JSON responses are written: each ends with a line feed, so that a shell's prompt begins on a line of its own, and `?pretty`, which
 // every route takes, indents.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { queryFlag } from '../../../schemas/common.ts';
 import { indentedJson } from '../../core/indented-json.ts';
@@ -41,12 +41,17 @@ async function installJsonResponses(app: FastifyInstance): Promise<void> {
   app.addHook('onSend', (request, reply, payload, done) => {
     if (!request.isPretty || reply.isStoredContent || !isJson(reply.getHeader('content-type')))
       return done(null, payload);
-    const isShort = (typeof payload === 'string' || Buffer.isBuffer(payload)) && payload.length <= prettyBytesMax;
-    done(null, isShort ? `${indentedJson(payload.toString())}\n` : payload);
+    const isText = typeof payload === 'string' || Buffer.isBuffer(payload);
+    done(null, isText && payload.length <= prettyBytesMax ? indentedFor(request, payload.toString()) : payload);
   });
 }
 
 export const jsonResponses = fp(installJsonResponses, { name: 'json-responses', fastify: '5.x' });
+
+/** The JSON of a small response, indented if the client asked for that. */
+export function indentedFor({ isPretty }: FastifyRequest, json: string): string {
+  return isPretty ? `${indentedJson(json)}\n` : json;
+}
 
 function isJson(contentType: unknown): boolean {
   return /^application\/(problem\+)?json(;|$)/.test(String(contentType));

@@ -29,6 +29,13 @@ t.test('a waiter for a lock whose session ends meanwhile gets 410, and not that 
     t.match(response.headers.get('content-type'), /^application\/problem\+json/, view);
     t.equal(response.headers.get('etag'), null);
   }
+  const { session } = await newSession('10m');
+  const headersOf = { 'if-none-match': '"0"', 'weir-session': session };
+  const late = fetch(`${url}/v1/nodes/lock?wait=1m&pretty`, { headers: headersOf });
+  await eventually(isWaiting, 'it waits');
+  await http(`${url}/v1/sessions/${session}`, 'DELETE');
+  await http(`${url}/v1/nodes/lock`, 'PUT', '{}', { 'content-type': 'application/json' });
+  t.match(await (await late).text(), /^\{\n {2}"type": .*\n\}\n$/s, 'it is indented as any other response');
   t.ok(headers.get('etag'));
 });
 
