@@ -1,23 +1,25 @@
 // Compiles the client into client/dist, then TypeScript with the given tsconfig into the given folder, copies the Lua scripts beside the
 // compiled store, where scripts.js looks for them, and writes the OpenAPI document, which a server serves as it is:
-// `node scripts/build.mjs tsconfig.build.json dist`. With --console it also builds the console, and copies it there.
+// `node scripts/build.mjs tsconfig.build.json dist`. With --console it also builds the console, and copies it there; with --bundled it
+// gives what is compiled bundled packages, as scripts/bundle-packages.mjs says.
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundlePackages } from './bundle-packages.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const stampName = '.inputs';
 const [project, outDir, ...flags] = process.argv.slice(2);
 if (!project || !outDir) {
-  console.error('usage: node scripts/build.mjs <tsconfig> <outDir> [--console]');
+  console.error('usage: node scripts/build.mjs <tsconfig> <outDir> [--console] [--bundled]');
   process.exit(2);
 }
 
 const compiler = ['scripts', 'package.json', 'node_modules/.package-lock.json', 'tsconfig.json'];
 const client = ['client/src', 'client/package.json', 'client/tsconfig.json', 'client/tsconfig.browser.json'];
 // The programs of bench import the client by its name, as a user does.
-makeIfStale('client/dist', [...compiler, ...client], () => {
+await makeIfStale('client/dist', [...compiler, ...client], () => {
   compile('client/tsconfig.json', 'client/dist');
   // It must do with what browsers have.
   run(join(root, 'node_modules/.bin/tsc'), '-p', 'client/tsconfig.browser.json');
@@ -35,24 +37,33 @@ const guide = [
   'examples',
 ];
 const sources = ['src', 'schemas', 'test', 'bench', 'testbed', 'client/test', 'console/src'];
-makeIfStale(outDir, [...compiler, ...client, ...sources, project], () => {
+await makeIfStale(outDir, [...compiler, ...client, ...sources, project], () => {
   compile(project, outDir);
   cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
   run(process.execPath, join(root, outDir, 'src/openapi-file.js'), join(root, outDir, 'openapi.json'));
 });
-makeIfStale(join(outDir, 'guide-files'), [...compiler, ...sources, ...guide], () =>
+await makeIfStale(join(outDir, 'guide-files'), [...compiler, ...sources, ...guide], () =>
   run(process.execPath, join(root, outDir, 'testbed/guide/write.js'), join(outDir, 'guide-files')),
 );
-if (flags.includes('--console')) addConsole();
+if (flags.includes('--bundled')) await addBundledPackages();
+if (flags.includes('--console')) await addConsole();
+
+/** They are made anew when the installed packages change, which is seldom. */
+async function addBundledPackages() {
+  const folder = `${outDir}-packages/node_modules`;
+  await makeIfStale(folder, compiler, () => bundlePackages(root, join(root, folder)));
+  const link = join(root, outDir, 'node_modules');
+  if (!existsSync(link)) symlinkSync(join('..', folder), link);
+}
 
 /** Tests that need no page do without: bundling takes longer than compiling. */
-function addConsole() {
+async function addConsole() {
   if (!['console/node_modules/vite', 'node_modules/vite'].some((path) => existsSync(join(root, path)))) {
     console.error('The console is not built, as Vite is not installed; `npm ci` installs it.');
     return;
   }
   const inputs = ['src', 'public', 'index.html', 'package.json', 'tsconfig.json', 'vite.config.mjs'];
-  makeIfStale('console/dist', [...compiler, ...client, ...inputs.map((path) => `console/${path}`)], () =>
+  await makeIfStale('console/dist', [...compiler, ...client, ...inputs.map((path) => `console/${path}`)], () =>
     run(process.execPath, join(root, 'scripts/build-console.mjs')),
   );
   const [built, target] = [join(root, 'console/dist'), join(root, outDir, 'console-files')];
@@ -65,14 +76,14 @@ function addConsole() {
  * Makes a folder, unless it has what the inputs would make: a start must not wait for a build that would change nothing. The
  * stamp names all inputs of the last build.
  */
-function makeIfStale(folder, inputs, make) {
+async function makeIfStale(folder, inputs, make) {
   const stamp = inputs.flatMap((path) => describe(join(root, path))).join('\n');
   if (stampIn(join(root, folder)) === stamp) return;
   // On the standard error: the output of a server that is started next may be read by a program.
   console.error(`Building ${folder} …`);
   // A file that was renamed or deleted must not live on in the output: a stale test would still be run.
   rmSync(join(root, folder), { recursive: true, force: true });
-  make();
+  await make();
   writeFileSync(join(root, folder, stampName), stamp);
 }
 

@@ -1,0 +1,81 @@
+// Bundles the packages of which most test files load hundreds of modules, for the compiled tests alone: finding, reading and linking a
+// module each costs as much as running it, and there are hundreds of test processes. What is shipped loads the packages as they are
+// installed; `npm run test:package` and `npm run demo` use that.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+/** Packages that use each other are bundled together, so that there is one of each. */
+const packages = [
+  'tap',
+  'fast-check',
+  'zod',
+  'zod-openapi',
+  'fastify',
+  'fastify-plugin',
+  'fastify-zod-openapi',
+  '@fastify/swagger',
+  '@fastify/websocket',
+  'ws',
+  'ioredis',
+  'pino',
+  'prom-client',
+  'lru-cache',
+  'tinyqueue',
+  'negotiator',
+  'ipaddr.js',
+  'close-with-grace',
+];
+
+/** What packages of the older kind are given, as a module has none. */
+const banner = `import { createRequire as createRequireOfBundle } from 'node:module';
+const require = createRequireOfBundle(import.meta.url);`;
+
+/**
+ * Makes a folder that serves as `node_modules` of the compiled tests.
+ * @param {string} root of the repository
+ * @param {string} folder that gets the packages
+ */
+export async function bundlePackages(root, folder) {
+  const entries = new Map();
+  for (const name of packages) entries.set(name, await entryOf(name));
+  await build({
+    entryPoints: Object.fromEntries(packages.map((name) => [`${name}/bundled`, `entry:${name}`])),
+    entryNames: '[dir]/[name]',
+    chunkNames: 'shared-[hash]',
+    outdir: folder,
+    bundle: true,
+    splitting: true,
+    platform: 'node',
+    format: 'esm',
+    banner: { js: banner },
+    logLevel: 'error',
+    absWorkingDir: root,
+    plugins: [virtualEntries(root, entries)],
+  });
+  for (const [name, text] of entries) {
+    // The exports of a package are those of its bundle, which may have more where another one shares it.
+    writeFileSync(join(folder, name, 'index.js'), text.replace(`'${name}'`, `'./bundled.js'`));
+    writeFileSync(join(folder, name, 'package.json'), JSON.stringify({ name, type: 'module', exports: './index.js' }));
+  }
+}
+
+/** A module that exports by name what a package exports when Node.js loads it, also one of the older kind. */
+async function entryOf(name) {
+  const exported = Object.keys(await import(name)).filter((key) => /^[\w$]+$/.test(key));
+  return `export { ${exported.join(', ')} } from '${name}';\n`;
+}
+
+/** @returns {import('esbuild').Plugin} */
+function virtualEntries(root, entries) {
+  return {
+    name: 'entries',
+    setup(build) {
+      build.onResolve({ filter: /^entry:/ }, ({ path }) => ({ path: path.slice('entry:'.length), namespace: 'entry' }));
+      build.onLoad({ filter: /./, namespace: 'entry' }, ({ path }) => ({
+        contents: entries.get(path),
+        resolveDir: root,
+      }));
+    },
+  };
+}
