@@ -49,6 +49,7 @@ export const brokersResponse = z
           ),
       }),
     ),
+    offlinePartitions: z.int().min(0).describe('Partitions of all topics that no broker leads now.'),
   })
   .meta({ id: 'Brokers' });
 

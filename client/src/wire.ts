@@ -98,6 +98,8 @@ export type Brokers = {
     /** Open connections of clients, as the broker reported them with the last renewal of its session, at most a few seconds ago; null if it has not yet. */
     connections: number | null;
   }[];
+  /** Partitions of all topics that no broker leads now. */
+  offlinePartitions: number;
 };
 
 export type Children = {

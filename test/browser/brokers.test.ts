@@ -52,7 +52,7 @@ t.test('the learner sees each node explained, what happens to it, and the drawin
   await shown.sees('/pupils');
   await eventually(
     async () => (await shown.page.$$('.story li[data-state="done"]')).length === 3,
-    'three steps are done',
+    'there are two brokers, a topic and two members',
   );
   await two.close();
   await eventually(
@@ -65,6 +65,6 @@ t.test('the learner sees each node explained, what happens to it, and the drawin
   );
   await eventually(
     async () => (await shown.page.$$('.story li[data-state="done"]')).length === 4,
-    'a step more is done',
+    'a broker was stopped',
   );
 });

@@ -105,3 +105,35 @@ t.test('the memory of pages stays what it is while a topic and the tree are busy
     }
   }
 });
+
+/** Events of Chromium's tracing, as far as they are looked at. Times are in microseconds. */
+interface TraceEvent {
+  name: string;
+  pid: number;
+  tid: number;
+  args: { name?: string };
+  /** What the thread has worked; the time on the clock is longer on a busy machine. */
+  tdur?: number;
+}
+
+t.test('a page that shows what a quiet cluster does takes less than 2 % of a processor', async (t) => {
+  const seconds = minutes > 0 ? 30 : 8;
+  const shown = await openConsole(t, await startBrowser(t), url);
+  await shown.sees('all have a leader');
+  const { page } = shown;
+  await eventually(() => page.$$eval('.plot canvas', (all) => all.length === 6), 'the plots are drawn');
+  await page.tracing.start({ categories: ['-*', 'toplevel', 'disabled-by-default-devtools.timeline'] });
+  await pause(seconds * 1000);
+  const trace = Buffer.from((await page.tracing.stop()) ?? []).toString();
+  const { traceEvents } = JSON.parse(trace) as { traceEvents: TraceEvent[] };
+  const threadOf = ({ pid, tid }: TraceEvent) => `${pid} ${tid}`;
+  const threads = new Set(
+    traceEvents.filter(({ args, name }) => name === 'thread_name' && args.name === 'CrRendererMain').map(threadOf),
+  );
+  const tasks = traceEvents.filter((event) => event.name === 'RunTask' && threads.has(threadOf(event)));
+  const worked = tasks.reduce((sum, { tdur = 0 }) => sum + tdur, 0) / 1e6;
+  const percent = (worked / seconds) * 100;
+  t.comment(`${tasks.length} tasks, ${percent.toFixed(2)} % of a processor`);
+  t.ok(tasks.length > 0 && worked > 0, 'the trace has the tasks of the page');
+  t.ok(percent < 2, `${percent.toFixed(2)} %`);
+});

@@ -32,7 +32,7 @@ export interface Drawing {
 
 /** More would be too small to see. */
 const partitionsMax = 6;
-const [gap, brokerWidth, brokerHeight, partitionWidth, partitionHeight] = [16, 132, 52, 76, 56];
+const [gap, brokerWidth, brokerHeight, partitionWidth, partitionHeight] = [16, 132, 52, 88, 56];
 const [controllerY, brokersY, partitionsY] = [0, 86, 206];
 
 /** @param topic the topic whose partitions are drawn */

@@ -16,7 +16,16 @@ export interface FollowedNodes {
   error: unknown;
 }
 
-const roots = ['/brokers', '/controller', '/controller_epoch', '/cluster', '/consumers'];
+/** In the order in which the page shows them. */
+export const roots = [
+  '/controller',
+  '/controller_epoch',
+  '/brokers',
+  '/consumers',
+  '/cluster',
+  '/config',
+  '/admin',
+] as const;
 /** The offsets of so many groups are followed: their changes come only to those who watch them. */
 const followedGroupsMax = 20;
 /** More could not be looked at, and the page is for learning: the tree page shows any number. */

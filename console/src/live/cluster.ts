@@ -8,11 +8,18 @@ import { followPath } from './watch.ts';
 
 export const cluster = signal<Cluster | undefined>(undefined);
 export const brokers = signal<Brokers['brokers']>([]);
+/** Partitions without a leader, when the brokers were read last. */
+export const offlinePartitions = signal<number | undefined>(undefined);
 /** The broker that serves the page. */
 export const server = signal<{ version: string; brokerId: number | null } | undefined>(undefined);
 
 /** Events of a change come in groups: one read for all of them. */
 const debounceMs = 100;
+
+export function showBrokers(read: Brokers): void {
+  brokers.value = read.brokers;
+  offlinePartitions.value = read.offlinePartitions;
+}
 
 /** Keeps them up to date while the component is shown. */
 export function useCluster(): void {
@@ -27,7 +34,7 @@ export function useCluster(): void {
         api().request<Resources>({ path: '/v1' }),
       ]);
       if (c.status === 'fulfilled') cluster.value = c.value;
-      if (b.status === 'fulfilled') brokers.value = b.value.brokers;
+      if (b.status === 'fulfilled') showBrokers(b.value);
       if (s.status === 'fulfilled') server.value = s.value;
     };
     const later = () => {

@@ -3,7 +3,7 @@ import '../styles/log.css';
 import '../styles/learn.css';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { ClusterDrawing } from '../learn/cluster-drawing.tsx';
-import { useFollowed } from '../learn/followed-nodes.ts';
+import { roots, useFollowed } from '../learn/followed-nodes.ts';
 import { pictureOf, type SeenNode } from '../learn/kafka-tree.ts';
 import { NodeList } from '../learn/node-list.tsx';
 import { type Seen, Story, seenWith } from '../learn/story.tsx';
@@ -81,7 +81,11 @@ function sorted(nodes: readonly SeenNode[], topic: string | undefined): SeenNode
       const [, root, folder, name, more] = path.split('/');
       return !(root === 'brokers' && folder === 'topics' && more !== undefined && name !== topic);
     })
-    .sort((a, b) => comparePaths(a.path, b.path, collator));
+    .sort((a, b) => placeOf(a.path) - placeOf(b.path) || comparePaths(a.path, b.path, collator));
+}
+
+function placeOf(path: string): number {
+  return roots.findIndex((root) => path === root || path.startsWith(`${root}/`));
 }
 
 function comparePaths(a: string, b: string, collator: Intl.Collator): number {

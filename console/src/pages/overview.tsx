@@ -1,7 +1,7 @@
 // The cluster at a glance: what is well, what is not, and what the last 15 minutes were like.
-import type { StatsSample, Topics } from '@weirkeeper/client';
+import type { Brokers, StatsSample } from '@weirkeeper/client';
 import { useMemo } from 'preact/hooks';
-import { brokers, cluster } from '../live/cluster.ts';
+import { brokers, cluster, offlinePartitions, showBrokers } from '../live/cluster.ts';
 import { useResource } from '../live/resource.ts';
 import { api } from '../live/session.ts';
 import { statsProblem, useStats } from '../live/stats.ts';
@@ -28,11 +28,16 @@ export default function Overview() {
 
 /** Memory use at which one should look, and at which writes are refused soon. */
 const [fullWarn, fullBad] = [0.75, 0.9];
+const refreshMs = 5000;
 
 function ClusterTiles() {
   const { controller, store } = cluster.value ?? {};
   const all = brokers.value;
-  const { data: offline } = useResource('offline', countOffline, { everyMs: 10_000 });
+  const offline = offlinePartitions.value;
+  // Leaders change without a change of the brokers, too.
+  useResource('brokers', async () => showBrokers(await api().request<Brokers>({ path: '/v1/brokers' })), {
+    everyMs: refreshMs,
+  });
   const max = store?.maxMemoryBytes ?? 0;
   const share = store && max > 0 ? store.usedMemoryBytes / max : undefined;
   const memoryKind = share === undefined || share < fullWarn ? 'plain' : share < fullBad ? 'warn' : 'bad';
@@ -114,23 +119,6 @@ function FigureTiles({ newest }: { newest: StatsSample | undefined }) {
       />
     </>
   );
-}
-
-/** The id that summaries of topics give for no leader. */
-const noLeader = -1;
-
-/** Partitions without a leader, of the topics that the user may read. */
-async function countOffline(signal: AbortSignal): Promise<number> {
-  let [sum, after] = [0, undefined as string | undefined];
-  do {
-    const place = after === undefined ? {} : { after };
-    const query = new URLSearchParams({ view: 'summary', limit: '10000', ...place });
-    const page = await api().request<Topics>({ path: `/v1/topics?${query}`, signal });
-    const leaders = page.topics.flatMap((topic) => topic.leaders ?? []);
-    sum += leaders.reduce((total, { brokerId, partitions }) => total + (brokerId === noLeader ? partitions : 0), 0);
-    after = page.next;
-  } while (after !== undefined);
-  return sum;
 }
 
 function Plots({ samples }: { samples: readonly StatsSample[] }) {

@@ -1,9 +1,11 @@
 // The sessions: who they are, how long they live on, and how many nodes live with them.
 import type { Sessions } from '@weirkeeper/client';
+import '../styles/log.css';
 import { useState } from 'preact/hooks';
 import { useResource } from '../live/resource.ts';
 import { api, isReadOnly } from '../live/session.ts';
-import { route, setQuery } from '../router.ts';
+import { go, linkTo, route, setQuery } from '../router.ts';
+import { SessionNodes } from '../sessions/session-nodes.tsx';
 import { Confirm } from '../ui/dialog.tsx';
 import { Field } from '../ui/form.tsx';
 import { count, counted, duration } from '../ui/format.ts';
@@ -19,6 +21,7 @@ const everyMs = 2000;
 
 export default function SessionsPage() {
   const find = route.value.query.get('find') ?? '';
+  const [open] = route.value.parts;
   const [pages, setPages] = useState(1);
   const [ending, setEnding] = useState<Session | undefined>(undefined);
   const { data, error, reload } = useResource(`sessions ${pages}`, (signal) => readSessions(pages, signal), {
@@ -31,7 +34,8 @@ export default function SessionsPage() {
   return (
     <>
       <PageHead title="Sessions">
-        A session lives as long as its program renews it in time. When it ends, its ephemeral nodes are deleted.
+        A session lives as long as its program renews it in time. When it ends, its ephemeral nodes are deleted. Open
+        one to see them.
       </PageHead>
       <div class="toolbar">
         <Field
@@ -54,7 +58,9 @@ export default function SessionsPage() {
             columns={columnsOf(setEnding)}
             rows={shown}
             keyOf={({ id }) => id}
-            height="calc(100dvh - 290px)"
+            onOpen={({ id }) => go(linkTo('sessions', id === open ? [] : [id], { find }))}
+            selected={open}
+            height={open === undefined ? 'calc(100dvh - 290px)' : '46vh'}
             {...(data?.hasMore && find === '' && { onEnd: () => setPages(pages + 1) })}
           />
         ) : (
@@ -65,6 +71,9 @@ export default function SessionsPage() {
           )
         )}
       </Panel>
+      {open !== undefined && open !== '' && (
+        <SessionNodes key={open} id={open} onClose={() => go(linkTo('sessions', [], { find }))} />
+      )}
       {ending && (
         <Confirm
           title="End a session"
@@ -88,9 +97,17 @@ export default function SessionsPage() {
   );
 }
 
+function IdCell({ id }: { id: string }) {
+  return (
+    <a class="mono" href={linkTo('sessions', [id])} tabIndex={-1}>
+      {id}
+    </a>
+  );
+}
+
 function columnsOf(onEnd: (session: Session) => void): Column<Session>[] {
   return [
-    { id: 'id', head: 'Id', width: '170px', cell: ({ id }) => <span class="mono">{id}</span>, sortBy: ({ id }) => id },
+    { id: 'id', head: 'Id', width: '170px', cell: ({ id }) => <IdCell id={id} />, sortBy: ({ id }) => id },
     {
       id: 'label',
       head: 'Label',

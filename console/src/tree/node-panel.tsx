@@ -5,7 +5,7 @@ import { isReadOnly } from '../live/session.ts';
 import { linkTo, linkToNode, route, setQuery } from '../router.ts';
 import { copyText } from '../ui/clipboard.tsx';
 import { BytesView } from '../ui/data-view.tsx';
-import { bytes, count, counted } from '../ui/format.ts';
+import { bytes, count, counted, duration } from '../ui/format.ts';
 import { useKeys } from '../ui/keys.ts';
 import { Menu } from '../ui/menu.tsx';
 import { Ago, Badge, Button, Choice, Empty, Panel, Problem } from '../ui/parts.tsx';
@@ -144,10 +144,25 @@ function Path({ path }: { path: string }) {
   );
 }
 
+function kindOf({ mode, ttlMs = 0 }: Stat): string {
+  switch (mode) {
+    case 'ephemeral':
+      return 'ephemeral: it is deleted when its session ends';
+    case 'container':
+      return 'container: it is deleted some time after its last child';
+    case 'ttl':
+      return `TTL: it is deleted when it has no children and was not set for ${duration(ttlMs)}`;
+    default:
+      return 'persistent: it stays until somebody deletes it';
+  }
+}
+
 function StatInWords({ stat, isReserved, contentType }: { stat: Stat; isReserved: boolean; contentType: string }) {
   const { version, ctime, mtime, czxid, mzxid, pzxid, cversion, dataLength, numChildren, ephemeralOwner } = stat;
   return (
     <dl class="facts">
+      <dt>Kind</dt>
+      <dd>{kindOf(stat)}</dd>
       <dt>Data</dt>
       <dd>
         {bytes(dataLength)}
@@ -176,7 +191,7 @@ function StatInWords({ stat, isReserved, contentType }: { stat: Stat; isReserved
         <>
           <dt>Lives with</dt>
           <dd>
-            session <a href={linkTo('sessions', [], { find: ephemeralOwner })}>{ephemeralOwner}</a>
+            session <a href={linkTo('sessions', [ephemeralOwner])}>{ephemeralOwner}</a>
           </dd>
         </>
       )}

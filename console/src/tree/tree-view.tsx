@@ -1,4 +1,5 @@
 // The tree as rows: the ARIA tree pattern, with only the rows in view in the document.
+import type { Stat } from '@weirkeeper/client';
 import { useEffect, useState } from 'preact/hooks';
 import { go, linkToNode } from '../router.ts';
 import { compact } from '../ui/format.ts';
@@ -155,9 +156,9 @@ function Row({
       <span class="tree-toggle" data-open={opened} data-leaf={children === 0} aria-hidden="true">
         <Icon name="chevron" />
       </span>
-      <Icon name={iconOf(path, stat?.ephemeralOwner ?? null, children)} />
+      <Icon name={iconOf(path, stat?.mode, children)} />
       <span class="tree-name">{nameOf(path)}</span>
-      {stat?.ephemeralOwner && <span class="badge">ephemeral</span>}
+      {stat && stat.mode !== 'persistent' && <span class="badge">{stat.mode === 'ttl' ? 'TTL' : stat.mode}</span>}
       {children > 0 && (
         <span class="tree-count">
           {compact(children)}
@@ -188,8 +189,8 @@ function hasStrays(path: string): boolean {
   return (branchOf(path)?.strays.length ?? 0) > 0;
 }
 
-function iconOf(path: string, owner: string | null, children: number): IconName {
+function iconOf(path: string, mode: Stat['mode'] | undefined, children: number): IconName {
   if (path === '/') return 'tree';
-  if (owner !== null) return 'ephemeral';
+  if (mode !== undefined && mode !== 'persistent') return mode;
   return children > 0 ? 'folder' : 'node';
 }

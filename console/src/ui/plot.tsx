@@ -83,6 +83,8 @@ export function Plot({
 
 const powersOfTwo = Array.from({ length: 50 }, (_, power) => 2 ** power);
 const secondsOfMinutes = 300;
+/** Samples are a second apart. */
+const gapSeconds = 5;
 
 /** Times of day, with their seconds where the plot shows a few minutes only. */
 function timesOf(values: readonly number[]): string[] {
@@ -96,6 +98,17 @@ interface Latest {
 
 function dataOf({ times, series }: Latest['current']): uPlot.AlignedData {
   return [times as number[], ...series.map(({ values }) => values as (number | null)[])];
+}
+
+/** Where there is nothing for longer than a busy server is late with a sample, in pixels. */
+function gapsIn(plot: uPlot, first: number, last: number): [from: number, to: number][] {
+  const times = plot.data[0];
+  const gaps: [from: number, to: number][] = [];
+  for (let at = first + 1; at <= last; at += 1) {
+    const [before = 0, after = 0] = [times[at - 1], times[at]];
+    if (after - before > gapSeconds) gaps.push([plot.valToPos(before, 'x', true), plot.valToPos(after, 'x', true)]);
+  }
+  return gaps;
 }
 
 function optionsOf(element: HTMLElement, latest: Latest, isBinary: boolean): uPlot.Options {
@@ -132,8 +145,8 @@ function optionsOf(element: HTMLElement, latest: Latest, isBinary: boolean): uPl
         stroke: colour(of),
         width: 1.75,
         points: { show: false },
-        // There is no duration of a second without requests.
-        spanGaps: true,
+        // A second without requests has no duration, and the line goes on over it. What nobody has measured is a gap.
+        gaps: (plot: uPlot, _series: number, first: number, last: number) => gapsIn(plot, first, last),
         ...(isDashed && { dash: [3, 3] }),
         ...(index === 0 && !isDashed && { fill: `${colour(of)}1f` }),
       })),

@@ -1,6 +1,7 @@
 // Lists the live brokers with what they report of themselves: each writes a report with the renewals of its session, every few seconds.
 import { z } from 'zod';
 import { decodeBroker, decodeController } from '../../core/cluster/cluster-nodes.ts';
+import { noLeader } from '../../core/cluster/leader-election.ts';
 import type { Brokers } from '../../store/brokers.ts';
 import type { BrokerRegistration } from './broker-registration.ts';
 import type { PartitionCache } from './partition-cache.ts';
@@ -55,7 +56,7 @@ export class BrokerDirectory {
     this.#activity = activity;
   }
 
-  /** The live brokers, by id. */
+  /** The live brokers, by id, and the partitions that none of them leads. */
   async list() {
     const { zxid, controller, brokers } = await this.#brokers.list();
     const controllerId = controller && decodeController(controller).brokerId;
@@ -76,7 +77,7 @@ export class BrokerDirectory {
         connections: report?.connections ?? null,
       };
     });
-    return { zxid, brokers: await Promise.all(listed) };
+    return { zxid, brokers: await Promise.all(listed), offlinePartitions: led.get(noLeader) ?? 0 };
   }
 
   /** Records that all brokers send each second, by topic; of other brokers of the topics in their reports. */

@@ -325,6 +325,7 @@ export const examples: Readonly<Record<string, Example>> = {
           connections: 3,
         },
       ],
+      offlinePartitions: 0,
     },
   },
   'brokers.get': { response: broker },

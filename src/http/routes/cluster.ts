@@ -46,9 +46,9 @@ export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{
       } satisfies FastifyZodOpenApiSchema,
     },
     async (_request, reply) => {
-      const { zxid, brokers } = await broker.brokerDirectory.list();
+      const { zxid, ...listed } = await broker.brokerDirectory.list();
       reply.header('weir-zxid', zxid);
-      return { brokers };
+      return listed;
     },
   );
 

@@ -147,12 +147,19 @@ export const sessionsRoutes: FastifyPluginAsyncZodOpenApi<{
         tags: ['sessions'],
         operationId: 'sessions.get',
         summary: 'Describe a session and its ephemeral nodes, without renewing it',
+        description:
+          'In place of its handle, its public id will do for its identity and for an admin. Then only those of its nodes are named that the caller may read.',
         querystring: noQuery,
         params: handleParam,
         response: described,
       } satisfies FastifyZodOpenApiSchema,
     },
-    async (request) => sessions.get(parseHandle(request.params.handle, request)),
+    async (request) => {
+      const { handle } = request.params;
+      if (!isSessionId(handle)) return sessions.get(parseHandle(handle, request));
+      const session = await sessions.get({ id: handle, secretHash: anySecret, actsAs: request.actsAs });
+      return { ...session, ephemerals: session.ephemerals.filter((path) => request.may('read', 'nodes', path)) };
+    },
   );
 
   app.get(

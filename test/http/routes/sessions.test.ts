@@ -10,6 +10,16 @@ const create = async (ttl: string | number) => (await http(`${url}/v1/sessions`,
 const putEphemeral = (path: string, session: string) =>
   http(`${url}/v1/nodes${path}?mode=ephemeral&session=${session}`, 'PUT', '');
 
+t.test('a session is described by its public id to those who may list it', async (t) => {
+  const { id, session } = await create('30s');
+  await putEphemeral('/described', session);
+  t.match((await http(`${url}/v1/sessions/${id}`)).body, { id, ttlMs: 30_000, ephemerals: ['/described'] });
+  const { expiresAt } = (await http(`${url}/v1/sessions/${id}`)).body;
+  t.equal((await http(`${url}/v1/sessions/${session}`)).body.expiresAt, expiresAt, 'that renews nothing');
+  await http(`${url}/v1/sessions/${session}`, 'DELETE');
+  t.match(await http(`${url}/v1/sessions/${id}`), { status: 410, body: { code: 'SESSION_EXPIRED' } });
+});
+
 t.test('the time to live is clamped to the bounds, as ZooKeeper negotiates it', async (t) => {
   t.equal((await create('1ms')).ttlMs, 300);
   t.equal((await create('24h')).ttlMs, 60_000);

@@ -141,4 +141,5 @@ t.test('the live brokers are listed with what they do', async (t) => {
     topics.reduce((sum: number, { partitions }: { partitions: number }) => sum + partitions, 0),
     'every partition has a leader',
   );
+  t.equal(body.offlinePartitions, 0);
 });
