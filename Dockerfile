@@ -3,7 +3,10 @@
 #   docker run -p 127.0.0.1:7070:7070 -v weir:/data -e WEIR_INSECURE=true weirkeeper
 #   docker run -p 7070:7070 -v weir:/data -v ./weir:/etc/weir:ro -e WEIR_ACCESS_FILE=/etc/weir/policy.yaml \
 #     -e WEIR_TLS_CERT=/etc/weir/server.pem -e WEIR_TLS_KEY=/etc/weir/server.key weirkeeper
-# Options follow as flags (docker run … weirkeeper --help) or as WEIR_* variables. --workers 4 uses four cores.
+# Options follow as flags (docker run … weirkeeper --workers 4) or as WEIR_* variables; `serve --help` lists them. The program is `weir`,
+# so commands follow as well, and run beside a server:
+#   docker run --rm weirkeeper status -u http://weir.example:7070
+#   docker exec CONTAINER weir status
 
 # Exact versions, so that the same source makes the same image: raise them on purpose.
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
@@ -34,6 +37,8 @@ COPY --from=build /app/client/package.json client/
 COPY --from=build /app/client/dist client/dist
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
+# The program of the package, as npm links it.
+RUN chmod 0755 dist/src/cli/main.js && ln -s /app/dist/src/cli/main.js /usr/local/bin/weir
 # A new volume takes over the owner and mode that the folder has here.
 RUN install -d -o node -g node -m 0700 /data
 USER node
@@ -44,5 +49,6 @@ STOPSIGNAL SIGTERM
 # It asks itself, so its certificate need not be for 127.0.0.1.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
   CMD ["node", "-e", "require(process.env.WEIR_TLS_CERT ? 'https' : 'http').get({ port: process.env.WEIR_PORT, path: '/health/ready', rejectUnauthorized: false }, (r) => process.exit(r.statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
-# With the flags of `npm start`; docs/operations.md says why.
-ENTRYPOINT ["tini", "--", "node", "--initial-old-space-size=128", "dist/src/main.js"]
+# `weir` starts Node.js with the flags of `npm start`; docs/operations.md says why.
+ENTRYPOINT ["tini", "--", "weir"]
+CMD ["serve"]

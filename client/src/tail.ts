@@ -33,11 +33,21 @@ export async function* tailRecords(
   const at = typeof from === 'string' ? { offset: from } : 'timestamp' in from ? from : { offset: from.position };
   const path = `/v1/topics/${encodeURIComponent(topic)}/stream${queryOf({ ...at, partition: partitions?.join(',') })}`;
   let position = '';
+  let isLost = false;
+  let [url = ''] = settings.urls;
+  const lost = (reason: string) => {
+    isLost = true;
+    settings.onEvent({ type: 'disconnected', url, reason });
+  };
   try {
     for (let attempt = 0; !controller.signal.aborted; attempt += 1) {
       try {
         const headers = { accept: 'text/event-stream', ...(position !== '' && { 'last-event-id': position }) };
-        for await (const { id, event, data } of serverSentEvents(await http.stream(path, headers, controller.signal))) {
+        const response = await http.stream(path, headers, controller.signal);
+        url = response.url === '' ? url : new URL(response.url).origin;
+        for await (const { id, event, data } of serverSentEvents(response)) {
+          if (isLost) settings.onEvent({ type: 'connected', url });
+          isLost = false;
           const frame = JSON.parse(data) as RecordStreamFrame | Problem;
           if (event === 'problem' || frame.type === 'error') throw errorOfProblem(frame as Problem);
           attempt = 0;
@@ -47,9 +57,12 @@ export async function* tailRecords(
           }
           position = id;
         }
+        lost('the response has ended');
       } catch (error) {
         if (controller.signal.aborted) return;
         if (isWeirError(error) && !error.retryable) throw error;
+        const { message, cause } = error as Error;
+        lost(cause instanceof Error ? cause.message : message);
       }
       await sleep(backoffMs(settings, attempt), controller.signal).catch(() => {});
     }

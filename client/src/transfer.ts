@@ -11,7 +11,7 @@ type SourcePiece = NodeLine | ExportEnd | string | Uint8Array;
 export interface ImportOptions extends Pick<HttpRequest, 'signal'> {
   /** What to do with a node that exists with other content: fail (default), leave it, or set its data. */
   onConflict?: 'fail' | 'skip' | 'overwrite';
-  /** Write nothing, and say what would be done. All lines are sent at once, so they must have less than 64 MiB. */
+  /** Write nothing, and say what would be done. Lines of more than 8 MiB must be in the order of an export: a node, then all below it. */
   dryRun?: boolean;
   /** Takes the place of the path of the first node. */
   path?: string;
@@ -20,8 +20,8 @@ export interface ImportOptions extends Pick<HttpRequest, 'signal'> {
 /** A part of an import that is sent at once. The server makes one transaction, or a few, of it. */
 const partLines = 500;
 const partLength = 1024 * 1024;
-/** A dry run is one request, as the server remembers nothing of one that writes nothing. */
-const dryRunLength = 64 * 1024 * 1024;
+/** Of a dry run as much is sent at once as can be: the server remembers nothing of a part that writes nothing. */
+const trialLength = 8 * 1024 * 1024;
 
 export async function* exportNodes(
   http: Http,
@@ -62,21 +62,36 @@ export async function importNodes(
   /** The number of the line before the part. */
   let before = 0;
   let base: string | undefined;
+  /** Of a dry run: the nodes above the last line, as they would be; and how many of them stand before the lines of the part. */
+  const above: string[] = [];
+  let leading = 0;
 
   const send = async () => {
-    const body = text;
-    [text, count] = ['', 0];
+    const [body, led] = [text, leading];
+    [text, count, leading] = ['', 0, 0];
     if (body === '') return;
     const headers = { 'content-type': 'application/x-ndjson' };
+    const addDone = (done: ImportResult) =>
+      add(total, { ...done, lines: Math.max(0, done.lines - led), created: Math.max(0, done.created - led) });
     try {
-      add(total, await http.json<ImportResult>({ method: 'POST', path: `/v1/import${query}`, headers, body, signal }));
+      addDone(await http.json<ImportResult>({ method: 'POST', path: `/v1/import${query}`, headers, body, signal }));
     } catch (error) {
       if (!isWeirError(error)) throw error;
       const { line, applied } = error.fields as { line?: number; applied?: ImportResult };
-      if (applied) add(total, applied);
-      throw withFields(error, { ...(line !== undefined && { line: line + before }), applied: total });
+      if (applied) addDone(applied);
+      throw withFields(error, { ...(line !== undefined && { line: line - led + before }), applied: total });
     }
     before = number;
+  };
+  /** An earlier part of a dry run has not created the nodes above the next one: they are sent once more, without their data. */
+  const lead = async (next: string) => {
+    while (above.length > 0 && !next.startsWith(above.at(-1) === '/' ? '/' : `${above.at(-1)}/`)) above.pop();
+    if (count === 0 && before > 0) {
+      const absent = await absentOf(http, above, signal);
+      text = absent.map((path) => `${JSON.stringify({ path })}\n`).join('');
+      leading = absent.length;
+    }
+    above.push(next);
   };
 
   for await (const line of linesOf(piecesOf(source))) {
@@ -96,23 +111,38 @@ export async function importNodes(
     }
     total.complete = false;
     sinceEnd += 1;
-    const { path: at } = node;
-    base ??= at;
-    const sent = path === undefined ? line : JSON.stringify({ ...node, path: placeOf(at, base, path) });
-    if (!dryRun && count > 0 && (count === partLines || text.length + sent.length > partLength)) {
+    base ??= node.path;
+    const at = path === undefined ? node.path : placeOf(node.path, base, path);
+    const sent = path === undefined ? line : JSON.stringify({ ...node, path: at });
+    const isFull = text.length + sent.length > (dryRun ? trialLength : partLength);
+    if (count > 0 && (isFull || (!dryRun && count === partLines))) {
       number -= 1;
       await send();
       number += 1;
     }
-    if (dryRun && text.length + sent.length > dryRunLength) {
-      const detail = `A dry run sends all at once, and this has more than ${dryRunLength} characters.`;
-      throw new WeirError({ code: 'BUFFER_FULL', detail });
-    }
+    if (dryRun) await lead(at);
     text += `${sent}\n`;
     count += 1;
   }
   await send();
   return total;
+}
+
+/** Of paths from the top down: the first that does not exist, and all below it. */
+async function absentOf(
+  http: Http,
+  paths: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  for (const [index, path] of paths.entries()) {
+    try {
+      await http.json({ path: `/v1/nodes${nodeUrl(path)}?view=stat`, signal });
+    } catch (error) {
+      if (!isWeirError(error, 'NO_NODE')) throw error;
+      return paths.slice(index);
+    }
+  }
+  return [];
 }
 
 export function copyNodes(

@@ -51,6 +51,28 @@ t.test('what is exported is imported elsewhere, in parts, as nodes, as text or a
   t.equal((await exported('/b')).end.zxid, zxid, 'a dry run writes nothing');
 });
 
+t.test('a dry run of any length gives the counts and faults of the import', async (t) => {
+  const data = 'x'.repeat(500_000);
+  // Three parts, of which the later ones begin below nodes that none has created.
+  const lines: NodeLine[] = [{ path: '/t' }, { path: '/t/deep' }, { path: '/t/deep/er' }];
+  for (let i = 0; i < 40; i += 1) lines.push({ path: `/t/deep/er/${String(i).padStart(2, '0')}`, data });
+  lines.push({ path: '/t/last' });
+  const foreseen = await tree.import(lines, { dryRun: true });
+  t.match(foreseen, { lines: 44, created: 44, dryRun: true });
+  t.equal(await tree.exists('/t'), false);
+  const orphan = [...lines, { path: '/t/none/x' }];
+  await t.rejects(tree.import(orphan, { dryRun: true }), {
+    code: 'NO_PARENT',
+    fields: { line: 45 },
+  });
+  t.match(await tree.import(lines), { lines: 44, created: 44 });
+  await tree.set('/t/deep/er/39', 'other');
+  const changed = { same: 43, skipped: 1, created: 0 };
+  t.match(await tree.import(lines, { dryRun: true, onConflict: 'skip' }), changed);
+  await t.rejects(tree.import(lines, { dryRun: true }), { code: 'NODE_EXISTS', fields: { line: 43 } });
+  await tree.remove('/t', { recursive: true });
+});
+
 t.test('a failure names the line and what was done before it', async (t) => {
   await tree.create('/f');
   const lines: NodeLine[] = Array.from({ length: 1001 }, (_, i) => ({ path: `/f/${i}` }));

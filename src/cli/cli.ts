@@ -4,6 +4,7 @@ import type { HttpRequest, Weir, WeirOptions } from '@weirkeeper/client';
 import { ContextFile } from './contexts.ts';
 import { curlOf } from './curl.ts';
 import { CliError, Ended, exitCodes, usageError } from './errors.ts';
+import { Outage } from './outage.ts';
 import { type Format, Output, type OutputStream } from './output.ts';
 import { type Target, targetOf } from './target.ts';
 
@@ -40,6 +41,7 @@ export class Cli {
   readonly contexts: ContextFile;
   /** Whether the command goes on until the user ends it: then that is a success. */
   isFollowing = false;
+  readonly outage = new Outage((text) => this.out.note(text));
   readonly #ending = new AbortController();
   #globals: GlobalOptions = { color: true };
   #out: Output | undefined;
@@ -160,9 +162,31 @@ export class Cli {
     }
   }
 
+  /**
+   * From now on the command goes on until the user ends it: it is a success then, and a server that is away for a while is told of, and
+   * waited for. @returns the client of the command from now on @throws CliError, WeirError if no server responds at the beginning
+   */
+  async follow(): Promise<Weir> {
+    this.isFollowing = true;
+    const first = await this.newWeir({ fetch });
+    try {
+      await first.http.send({ path: '/health/live', signal: this.signal });
+    } finally {
+      await first.close();
+    }
+    const { outage } = this;
+    this.#weir = this.newWeir({
+      retry: { for: Number.MAX_SAFE_INTEGER },
+      onEvent: (event) => outage.hear(event),
+    });
+    return this.#weir;
+  }
+
   /** Sends a request of the API, and returns the JSON of its response. */
   async json<T>(request: HttpRequest): Promise<T> {
-    return (await this.weir()).http.json<T>({ signal: this.signal, ...request });
+    const body = await (await this.weir()).http.json<T>({ signal: this.signal, ...request });
+    this.outage.ended();
+    return body;
   }
 
   /** Sends a request of the API. */

@@ -68,6 +68,17 @@ export function signalExitCode(signal: NodeJS.Signals): number {
 
 const unreachableCodes: ReadonlySet<string> = new Set(['UNREACHABLE', 'LOADING', 'STORE_UNAVAILABLE']);
 
+/** What the server says of its API, as the command line has it. */
+const commandsFor: readonly (readonly [api: string, command: string])[] = [
+  ['POST /v1/topics creates one', 'weir topic create makes one'],
+  ['DELETE of a node also takes recursive=true', 'weir node rm -r deletes all of it'],
+];
+
+/** What an error says, with commands in the place of requests. */
+export function detailOf({ detail }: Pick<WeirError, 'detail'>): string {
+  return commandsFor.reduce((text, [api, command]) => text.replace(api, command), detail);
+}
+
 /** The exit code for an error of the client. */
 export function exitCodeOf({ code, status }: Pick<WeirError, 'code' | 'status'>): number {
   if (unreachableCodes.has(code)) return exitCodes.unreachable;

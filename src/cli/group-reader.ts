@@ -38,8 +38,7 @@ export async function consumeAsMember(
       `--from is "${from}"; for a group it is earliest or latest. weir group reset moves a group elsewhere.`,
     );
   }
-  cli.isFollowing = true;
-  const weir = await cli.weir();
+  const weir = await cli.follow();
   const consumer = weir.consumer({
     group,
     topics,

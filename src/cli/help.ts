@@ -41,8 +41,24 @@ export function addCommand(parent: Command, usage: string, manual: Manual): Comm
     .summary(manual.summary)
     .description(manual.description ?? `${manual.summary}.`);
   examples.set(command, lines);
+  // Behind -- the options are those of the command that is run.
+  const args = usage
+    .split(' ')
+    .slice(1)
+    .join(' ')
+    .replace('<command...>', '-- <command...>')
+    .replace('[command', '[-- command');
+  command.usage(['[options]', args].filter(Boolean).join(' '));
+  command.showHelpAfterError(
+    `Usage: ${[...wordsOf(command), command.usage()].join(' ')}\n--help says more, with examples.`,
+  );
   command.addHelpText('after', () => `\nExamples:\n${lines.map(exampleText).join('\n')}`);
   return command;
+}
+
+/** The words of a command: `weir`, `node`, `get`. */
+function wordsOf(command: Command): string[] {
+  return [...(command.parent ? wordsOf(command.parent) : []), command.name()];
 }
 
 /** Adds a group of commands, such as `node`. */

@@ -4,7 +4,7 @@ import { clientVariables } from '../config/client-variables.ts';
 import { packageVersion } from '../config/package.ts';
 import { Cli, type CliProcess, type GlobalOptions } from './cli.ts';
 import { addAllCommands, addCommandsFor } from './commands/index.ts';
-import { CliError, Ended, exitCodeOf, exitCodes } from './errors.ts';
+import { CliError, detailOf, Ended, exitCodeOf, exitCodes } from './errors.ts';
 import { footerOf, helpConfiguration } from './help.ts';
 import { formats } from './output.ts';
 import { durationMs } from './values.ts';
@@ -86,7 +86,7 @@ async function report(cli: Cli, error: unknown): Promise<number> {
   }
   const { WeirError } = await import('@weirkeeper/client');
   if (error instanceof WeirError) {
-    cli.out.error(error.detail);
+    cli.out.error(detailOf(error));
     return exitCodeOf(error);
   }
   if (error instanceof TypeError && /^(fetch failed|terminated)$/.test(error.message)) {

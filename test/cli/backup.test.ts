@@ -227,3 +227,19 @@ t.test('a backup that fails leaves no file', async (t) => {
   t.throws(() => readFileSync(join(cli.folder, 'none.gz')));
   t.throws(() => readFileSync(join(cli.folder, 'none.gz.partial')));
 });
+
+t.test('topics keep their number of replicas, as far as there are brokers', async (t) => {
+  await startTestServer(t, {}, source.target);
+  await eventually(async () => (await http(`${source.url}/v1/brokers`)).body.brokers.length === 2, 'both are there');
+  await http(`${source.url}/v1/topics`, 'POST', { name: 'wide', partitions: 2, replicationFactor: 2 });
+  t.equal((await cli.run(['backup', 'wide.ndjson', '--no-tree', '--topics', 'wide'])).code, 0);
+  const replicas = async (server: Pick<TestServer, 'url'>, topic: string) =>
+    (await topicOf(server, topic)).partitions.map((each: any) => each.replicas.length);
+  const beside = await cli.run(['restore', 'wide.ndjson', '--topic-prefix', 'copy.']);
+  t.same([beside.code, beside.stderr], [0, '']);
+  t.same(await replicas(source, 'copy.wide'), [2, 2]);
+  const alone = await startTestServer(t);
+  const fewer = await cli.run(['restore', 'wide.ndjson'], { env: { WEIR_URL: alone.url } });
+  t.match(fewer, { code: 0, stderr: /^wide had 2 replicas and gets 1: there are no more brokers/ });
+  t.same(await replicas(alone, 'wide'), [1, 1]);
+});

@@ -10,6 +10,26 @@ t.test('one server', async (t) => {
   const cli = new TestCli(t, server.url);
   const put = (path: string, data: string) => http(`${server.url}/v1/nodes${path}?parents=true`, 'PUT', data);
 
+  t.test('what the server says of requests, the command line says of commands', async (t) => {
+    await put('/full/child', '');
+    const [full, topic] = [await cli.run(['node', 'rm', '/full']), await cli.run(['topic', 'describe', 'none'])];
+    t.same(
+      [full.code, full.stderr],
+      [4, 'Node /full has 1 children; delete them first; weir node rm -r deletes all of it.\n'],
+    );
+    t.same([topic.code, topic.stderr], [3, 'Topic none does not exist; weir topic create makes one.\n']);
+    const lock = await cli.run(['lock', 'name']);
+    t.same([lock.code, lock.stderr.split('\n')[1]], [2, 'Usage: weir lock [options] <name> -- <command...>']);
+  });
+
+  t.test('topics take settings with units', async (t) => {
+    const settings = ['-c', 'retention.ms=7d', '-c', 'retention.bytes=1GiB', '-c', 'cleanup.policy=compact'];
+    t.equal((await cli.run(['topic', 'create', 'kept', ...settings])).code, 0);
+    const { config } = (await http(`${server.url}/v1/topics/kept`)).body;
+    t.match(config, { 'retention.ms': 604_800_000, 'retention.bytes': 2 ** 30, 'cleanup.policy': 'compact' });
+    t.equal((await cli.run(['topic', 'alter', 'kept', '-c', 'retention.ms=-1'])).code, 0);
+  });
+
   t.test('set, get and rm: data as they are, versions, and exit codes that say what was wrong', async (t) => {
     const created = await cli.run(['node', 'set', '-p', '/a/b', 'one']);
     t.same([created.code, created.stdout], [0, '/a/b version 0\n']);

@@ -5,7 +5,7 @@ import { parseAllDocuments } from 'yaml';
 import { deployFolder, needing, run } from './tools.ts';
 
 const chart = join(deployFolder, 'helm/weirkeeper');
-const withHelm = needing('helm', 'https://helm.sh/docs/intro/install says how to install it');
+const withHelm = needing('helm', 'with Go: go install helm.sh/helm/v3/cmd/helm@latest');
 
 const policy = 'access.policy=identities: {}';
 const cases: Record<string, string[]> = {

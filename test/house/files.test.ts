@@ -207,7 +207,13 @@ t.test('the server runs with the same flags of Node.js, however it is started', 
     const [firstLine] = read(program).split('\n');
     t.equal(flagsIn(firstLine), flags, `by the command weir, ${program}`);
   }
-  t.equal(flagsIn(read('Dockerfile').match(/^ENTRYPOINT .*"node",(.*)$/m)?.[1]), flags, 'in the image');
+  // tini passes signals on to the program that npm links, which serves unless a command is given.
+  const dockerfile = read('Dockerfile');
+  const [, linked] = /^RUN chmod 0755 (\S+) && ln -s \/app\/\1 \/usr\/local\/bin\/weir$/m.exec(dockerfile) ?? [];
+  t.equal(linked, manifest.bin.weir, 'in the image');
+  t.match(dockerfile, /^ENTRYPOINT \["tini", "--", "weir"\]\nCMD \["serve"\]$/m);
+  const unit = read('deploy/systemd/weirkeeper.service');
+  t.match(unit, /^ExecStart=\/opt\/weirkeeper\/node_modules\/\.bin\/weir serve$/m, 'by systemd');
 });
 
 t.test('the image has what the server needs', async (t) => {

@@ -30,6 +30,8 @@ export interface TopicLine {
   type: 'topic';
   name: string;
   config: { [setting: string]: string | number };
+  /** How many replicas each partition had; files of earlier programs do not say it. */
+  replicationFactor?: number;
   /** Of each partition, where its records begin and end. */
   partitions: { start: number; end: number }[];
 }

@@ -122,14 +122,15 @@ async function describe(http: Http, name: string, signal: AbortSignal): Promise<
   try {
     const { config, partitions } = await http.json<{
       config: TopicLine['config'];
-      partitions: { partition: number; logStartOffset: number | null; endOffset: number | null }[];
+      partitions: { partition: number; logStartOffset: number | null; endOffset: number | null; replicas: number[] }[];
     }>({ path: `/v1/topics/${name}`, signal });
     const ranges = partitions.map(({ partition, logStartOffset: start, endOffset: end }) => {
       if (start !== null && end !== null) return { start, end };
       const detail = `Partition ${partition} of topic ${name} cannot be read now, so the backup would not be complete.`;
       throw new CliError(`${detail} Wait until its Redis server is back, or leave the topic out with --topics.`);
     });
-    return { type: 'topic', name, config, partitions: ranges };
+    const replicationFactor = Math.max(...partitions.map(({ replicas }) => replicas.length));
+    return { type: 'topic', name, config, replicationFactor, partitions: ranges };
   } catch (error) {
     if (isWeirError(error, 'UNKNOWN_TOPIC')) return undefined;
     throw error;

@@ -29,6 +29,8 @@ interface Survey {
   conflicts: string[];
   /** Topics of the backup that are left out. */
   skipped: Set<string>;
+  /** Topics that get fewer replicas than they had, as there are too few brokers. */
+  fewerReplicas: { topic: string; had: number; gets: number }[];
   nodes: { created: number; overwritten: number; same: number; skipped: number };
 }
 
@@ -47,8 +49,14 @@ export async function survey(weir: Weir, options: RestoreOptions): Promise<Surve
   const topics = new RestoredTopics(weir, plan.header.id, signal);
   const conflicts: string[] = [];
   const skipped = new Set<string>();
-  for (const { name } of plan.topics) {
-    if (!(await topics.isForeign(topicPrefix + name))) continue;
+  const fewerReplicas: Survey['fewerReplicas'] = [];
+  for (const line of plan.topics) {
+    const { name, replicationFactor: had = 1 } = line;
+    if (!(await topics.isForeign(topicPrefix + name))) {
+      const gets = await topics.replicationFactorOf(line);
+      if (gets < had) fewerReplicas.push({ topic: topicPrefix + name, had, gets });
+      continue;
+    }
     if (onConflict === 'skip') skipped.add(name);
     else
       conflicts.push(
@@ -64,7 +72,7 @@ export async function survey(weir: Weir, options: RestoreOptions): Promise<Surve
   }
   const { nodes, conflict } = await surveyNodes(weir, options);
   if (conflict !== undefined) conflicts.push(conflict);
-  return { conflicts, skipped, nodes };
+  return { conflicts, skipped, fewerReplicas, nodes };
 }
 
 /** A trial of the import says what it would do. */
@@ -92,8 +100,9 @@ async function surveyNodes(
     const conflict = `${nodes.skipped} nodes exist with other content. ${first} Use --prefix, or --on-conflict skip or overwrite.`;
     return { nodes, conflict };
   } catch (error) {
-    // There is not even a place for them yet; or there are too many for a trial, and the restore itself finds out.
-    if (isWeirError(error, 'NO_PARENT', 'BUFFER_FULL')) return { nodes: { ...noNodes, created: plan.nodes } };
+    // There is not even a place for them yet.
+    if (isWeirError(error, 'NO_PARENT') && error.fields.line === 1)
+      return { nodes: { ...noNodes, created: plan.nodes } };
     throw error;
   }
 }

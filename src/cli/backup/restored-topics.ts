@@ -24,6 +24,7 @@ export class RestoredTopics {
   readonly #http: Http;
   readonly #root: string;
   readonly #signal: AbortSignal;
+  #brokers: Promise<number> | undefined;
 
   /** @param backupId names the backup @param signal ends requests */
   constructor(weir: Weir, backupId: string, signal: AbortSignal) {
@@ -46,10 +47,10 @@ export class RestoredTopics {
    * @returns how many records each partition has already
    * @throws CliError if it belongs to somebody else
    */
-  async open({ config, partitions }: TopicLine, name: string): Promise<number[]> {
+  async open(line: TopicLine, name: string): Promise<number[]> {
     if (await this.isForeign(name))
       throw new CliError(`The topic ${name} has been created meanwhile by somebody else.`, exitCodes.conflict);
-    const topic = (await this.#find(name)) ?? (await this.#create(name, partitions.length, config));
+    const topic = (await this.#find(name)) ?? (await this.#create(name, line));
     return topic.partitions.map(({ partition, endOffset }) => {
       if (endOffset !== null) return endOffset;
       throw new CliError(
@@ -59,12 +60,26 @@ export class RestoredTopics {
     });
   }
 
-  async #create(name: string, partitions: number, config: TopicLine['config']): Promise<TopicFound> {
+  /** How many replicas the partitions of a topic get: as many as they had, as far as there are brokers. */
+  async replicationFactorOf({ replicationFactor = 1 }: TopicLine): Promise<number> {
+    this.#brokers ??= this.#http
+      .json<{ brokers: unknown[] }>({ path: '/v1/brokers', signal: this.#signal })
+      .then(({ brokers }) => brokers.length);
+    return Math.max(1, Math.min(replicationFactor, await this.#brokers));
+  }
+
+  async #create(name: string, line: TopicLine): Promise<TopicFound> {
+    const { config, partitions } = line;
     // Noted before it is made: a run that is interrupted in between finds its topic.
     const options = { create: true, signal: this.#signal };
     await this.#weir.tree.set(`${this.#root}/${name}`, '', options);
     const bytes = Math.max(Number(config['max.message.bytes']), messageBytesMin);
-    const body = { name, partitions, config: { ...config, ...settingsMeanwhile, 'max.message.bytes': bytes } };
+    const body = {
+      name,
+      partitions: partitions.length,
+      replicationFactor: await this.replicationFactorOf(line),
+      config: { ...config, ...settingsMeanwhile, 'max.message.bytes': bytes },
+    };
     const topic = await this.#http.json<TopicFound>({ method: 'POST', path: '/v1/topics', body, signal: this.#signal });
     await this.#weir.tree.set(`${this.#root}/${name}`, topic.topicId, options);
     return topic;

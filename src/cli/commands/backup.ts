@@ -127,7 +127,12 @@ async function bringBack(cli: Cli, given: string, flags: RestoreFlags): Promise<
       signal: cli.signal,
       progress: throttled(cli, (records: number) => `${records} of ${plan.records} records`),
     };
-    const { conflicts, skipped, nodes } = await survey(weir, options);
+    const { conflicts, skipped, fewerReplicas, nodes } = await survey(weir, options);
+    for (const { topic, had, gets } of fewerReplicas) {
+      cli.out.note(
+        `${topic} had ${had} replicas and gets ${gets}: there are no more brokers. weir broker reassign adds some later.`,
+      );
+    }
     if (!options.keepsAll) warnOfRetention(cli, plan);
     if (cli.globals.dryRun) {
       const body = {

@@ -8,6 +8,7 @@ import { dryRun } from '../input.ts';
 import { resourcePath } from '../requests.ts';
 import type { Table } from '../table.ts';
 import { spanText, timeText } from '../units.ts';
+import { integerFrom } from '../values.ts';
 
 type Broker = Brokers['brokers'][number];
 
@@ -54,7 +55,7 @@ export function addBrokerCommands(program: Command, cli: Cli): void {
       'The first replica of each partition becomes its leader, if it is alive. The controller also does so by itself after brokers have come or gone.',
     examples: ['weir broker elect clicks', 'weir broker elect clicks --partition 0'],
   })
-    .option('--partition <number>', 'only this partition', Number)
+    .option('--partition <number>', 'only this partition', integerFrom(0))
     .action(async (topic: string, { partition }: { partition?: number }) => {
       dryRun(cli, `Would elect the preferred leaders of ${topic}.`);
       const body = await cli.json<Election>({

@@ -88,7 +88,7 @@ async function consume(cli: Cli, topics: string[], options: ConsumeOptions): Pro
   await cli.tellCurl(resourcePath('topics', topic, `/stream${queryText(query)}`), {
     headers: { accept: 'text/event-stream' },
   });
-  cli.isFollowing = !untilEnd;
+  if (!untilEnd) await cli.follow();
   const print = printerOf(cli, options);
   if (options.from === undefined && !untilEnd && cli.out.isTerminal) {
     cli.out.note(`Waiting for records of ${topic}; --from earliest shows those that are there. Ctrl-C ends it.`);

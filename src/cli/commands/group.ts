@@ -31,7 +31,7 @@ export function addGroupCommands(program: Command, cli: Cli): void {
   })
     .option('--watch', 'show it again each second')
     .action(async (name: string, options: { watch?: boolean }) => {
-      cli.isFollowing = options.watch ?? false;
+      if (options.watch) await cli.follow();
       const show = async () => {
         const body = await cli.json<Group>({ path: resourcePath('groups', name) });
         if (options.watch && cli.out.isTerminal) await cli.out.write(clear);

@@ -115,7 +115,6 @@ export function addGuardedCommands(program: Command, cli: Cli): void {
       'Registers the instance in /services/SERVICE, runs the command, and removes the instance. If the session is lost, the instance is registered anew; the command goes on, as it holds nothing alone. It is stopped if weir is killed.',
     examples: [{ line: 'weir register web http://10.0.0.1:8080 --instance one -- echo serves' }],
   })
-    .usage('[options] <service> <address> -- <command...>')
     .addOption(ttlOption())
     .option(
       '--instance <name>',
@@ -144,11 +143,7 @@ export function addGuardedCommands(program: Command, cli: Cli): void {
 }
 
 function guarded(parent: Command, usage: string, manual: Parameters<typeof addCommand>[2]): Command {
-  const args = usage.split(' ').slice(1);
-  const command = addCommand(parent, usage, manual);
-  const last = args.pop() ?? '';
-  command
-    .usage(['[options]', ...args, last.startsWith('[') ? `[-- ${last.slice(1)}` : `-- ${last}`].join(' '))
+  const command = addCommand(parent, usage, manual)
     .addOption(ttlOption())
     .option(
       '--grace <duration>',

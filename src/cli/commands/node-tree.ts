@@ -71,8 +71,7 @@ function branches(cli: Cli, nodes: readonly WalkedNode[]): string[] {
 }
 
 async function live(cli: Cli, path: string, options: TreeOptions): Promise<void> {
-  cli.isFollowing = true;
-  const weir = await cli.weir();
+  const weir = await cli.follow();
   const watch = weir.watch(path, { mode: 'recursive', onCompacted: 'resync', signal: cli.signal });
   await watch.started.catch(() => cli.throwUnlessEnded());
   let isFirst = true;

@@ -157,8 +157,7 @@ async function writeData(cli: Cli, bytes: Uint8Array): Promise<void> {
 }
 
 async function follow(cli: Cli, path: string): Promise<void> {
-  cli.isFollowing = true;
-  const weir = await cli.weir();
+  const weir = await cli.follow();
   await cli.tellCurl(`/v1/watch${nodeRequest(path).slice('/v1/nodes'.length)}${queryText({ data: true })}`, {
     headers: { accept: 'text/event-stream' },
   });

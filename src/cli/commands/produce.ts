@@ -80,6 +80,7 @@ async function produce(cli: Cli, topic: string, values: string[], options: Produ
   };
   const producer = (await cli.weir()).producer(producerOptions);
   const sender = new Sender(cli, producer);
+  let isComplete = false;
   try {
     let number = 0;
     for await (const line of lines) {
@@ -92,11 +93,14 @@ async function produce(cli: Cli, topic: string, values: string[], options: Produ
       });
     }
     await sender.finish();
+    isComplete = true;
   } finally {
     progress.end();
     // What was read is appended, also when the user interrupts the command.
     await producer.close();
-    cli.out.note(`Appended ${countText(sender.appended)} record${sender.appended === 1 ? '' : 's'} to ${topic}.`);
+    // Of a failure its message says all, unless something was appended before it.
+    if (isComplete || sender.appended > 0)
+      cli.out.note(`Appended ${countText(sender.appended)} record${sender.appended === 1 ? '' : 's'} to ${topic}.`);
   }
   cli.signal.throwIfAborted();
 }

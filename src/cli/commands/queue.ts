@@ -34,7 +34,7 @@ export function addQueueCommands(program: Command, cli: Cli): void {
     const all = items.length > 0 ? items : await linesOf(cli.io.stdin);
     const into = queue(await cli.weir(), name);
     for (let at = 0; at < all.length; at += itemsAtOnce) await into.put(...all.slice(at, at + itemsAtOnce));
-    cli.out.note(`${all.length} items were appended.`);
+    cli.out.note(all.length === 1 ? '1 item was appended.' : `${all.length} items were appended.`);
   });
 
   addCommand(queues, 'work <queue> <command...>', {
@@ -46,7 +46,6 @@ export function addQueueCommands(program: Command, cli: Cli): void {
       { line: 'weir queue work jobs --drain -- cat', says: 'until no item is left' },
     ],
   })
-    .usage('[options] <queue> -- <command...>')
     .addOption(ttlOption())
     .option('--grace <duration>', 'from SIGTERM to SIGKILL, before the session can end', durationMs)
     .option('--count <number>', 'end after so many items', integerFrom(1))

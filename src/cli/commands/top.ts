@@ -11,6 +11,9 @@ const clear = '\u001b[2J\u001b[H';
 const bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /** Seconds of a sparkline. */
 const historyLength = 60;
+/** The first pause before the next attempt to reach a server, and the longest, ms. */
+const pauseMs = 200;
+const pauseMsMax = 5000;
 
 export function addTopCommand(program: Command, cli: Cli): void {
   addCommand(program, 'top', {
@@ -25,18 +28,9 @@ export function addTopCommand(program: Command, cli: Cli): void {
     .option('-c, --count <number>', 'end after so many seconds', integerFrom(1))
     .action(async ({ count = Number.POSITIVE_INFINITY }: { count?: number }) => {
       await cli.tellCurl('/v1/stats/stream', { headers: { accept: 'text/event-stream' } });
-      cli.isFollowing = true;
-      const samples: StatsSample[] = [];
       let left = count;
-      let isNow = false;
-      for await (const { data } of (await cli.weir()).serverSentEvents('/v1/stats/stream', cli)) {
-        const sample = JSON.parse(data) as StatsSample;
-        samples.push(sample);
-        if (samples.length > historyLength) samples.shift();
-        // The last minutes come first, at once.
-        isNow ||= sample.at > Date.now() - 2000;
-        if (!isNow) continue;
-        await show(cli, samples, sample);
+      for await (const samples of newestSamples(cli)) {
+        await show(cli, samples);
         left -= 1;
         if (left <= 0) break;
       }
@@ -44,7 +38,45 @@ export function addTopCommand(program: Command, cli: Cli): void {
     });
 }
 
-async function show(cli: Cli, samples: readonly StatsSample[], sample: StatsSample): Promise<void> {
+/** The samples of the last minute, each second. If the broker is lost, those of the next one, which has a minute of its own. */
+async function* newestSamples(cli: Cli): AsyncGenerator<readonly StatsSample[], void, undefined> {
+  const weir = await cli.follow();
+  for (let attempt = 0; !cli.signal.aborted; attempt += 1) {
+    const samples: StatsSample[] = [];
+    let isNow = false;
+    let reason = 'the response has ended';
+    try {
+      for await (const { data } of weir.serverSentEvents('/v1/stats/stream', cli)) {
+        cli.outage.ended();
+        attempt = 0;
+        const sample = JSON.parse(data) as StatsSample;
+        samples.push(sample);
+        if (samples.length > historyLength) samples.shift();
+        // The last minutes come first, at once.
+        isNow ||= sample.at > Date.now() - 2000;
+        if (isNow) yield samples;
+      }
+    } catch (error) {
+      if (cli.signal.aborted) return;
+      const { isWeirError } = await import('@weirkeeper/client');
+      if (isWeirError(error) && !error.retryable) throw error;
+      reason = reasonOf(error);
+    }
+    if (cli.signal.aborted) return;
+    cli.outage.began('the server', reason);
+    await cli.sleep(Math.min(pauseMsMax, pauseMs * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2));
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause instanceof Error && cause.message !== '' ? cause.message : message;
+}
+
+/** @param samples the last one is that of now */
+async function show(cli: Cli, samples: readonly StatsSample[]): Promise<void> {
+  const sample = samples.at(-1);
+  if (!sample) return;
   const { format, isTerminal } = cli.out;
   if (format === 'json' || format === 'ndjson') {
     await cli.out.line(format === 'json' ? JSON.stringify(sample, undefined, 2) : JSON.stringify(sample));

@@ -1,5 +1,7 @@
 // Commands about topics: ls, describe, create, alter, rm, truncate, offsets.
 import type { Command } from 'commander';
+import { parseDuration } from '../../../schemas/duration-text.ts';
+import { parseSize } from '../../../schemas/size.ts';
 import type { Partition, Topic, TopicOffsets, Topics } from '../api.ts';
 import type { Cli } from '../cli.ts';
 import { CliError, exitCodes, usageError } from '../errors.ts';
@@ -31,10 +33,11 @@ export function addTopicCommands(program: Command, cli: Cli): void {
 
   addCommand(group, 'create <topic>', {
     summary: 'Create a topic',
-    description: 'Creates a topic; exit code 4 if it exists. Settings have the names of Kafka.',
+    description:
+      'Creates a topic; exit code 4 if it exists. Settings have the names of Kafka; a duration or a size may have a unit, such as 7d or 1GiB.',
     examples: [
       'weir topic create orders -p 3',
-      { line: 'weir topic create prices -c cleanup.policy=compact -c retention.ms=-1', says: 'with settings' },
+      { line: 'weir topic create prices -c cleanup.policy=compact -c retention.ms=30d', says: 'with settings' },
     ],
   })
     .option('-p, --partitions <number>', 'number of partitions', integerFrom(1))
@@ -66,7 +69,7 @@ export function addTopicCommands(program: Command, cli: Cli): void {
     description:
       'Adds partitions to a topic or changes its settings; name= resets one to its default. --dry-run prints what would change.',
     examples: [
-      'weir topic alter clicks -c retention.ms=3600000',
+      'weir topic alter clicks -c retention.ms=1h',
       { line: 'weir topic alter clicks -c retention.bytes= --dry-run', says: 'prints the difference', exit: 0 },
       { line: 'weir topic alter clicks -p 6 --dry-run', exit: 7 },
     ],
@@ -175,11 +178,15 @@ function topicText(cli: Cli, { name, topicId, config, partitions }: Topic): stri
 
 function configOf(texts: readonly string[]): Config {
   return Object.fromEntries(
-    pairs(texts, '--config').map(([name, value]) => [
-      name,
-      value === '' ? null : /^-?\d{1,15}$/.test(value) ? Number(value) : value,
-    ]),
+    pairs(texts, '--config').map(([name, value]) => [name, value === '' ? null : settingOf(name, value)]),
   );
+}
+
+/** A number, also of a duration or a size as people write them: `retention.ms=7d`, `retention.bytes=1GiB`. */
+function settingOf(name: string, value: string): string | number {
+  const number = name.endsWith('.ms') ? parseDuration(value) : name.endsWith('.bytes') ? parseSize(value) : undefined;
+  if (number !== undefined && Number.isSafeInteger(number)) return number;
+  return /^-?\d{1,15}$/.test(value) ? Number(value) : value;
 }
 
 async function alter(

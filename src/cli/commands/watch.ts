@@ -55,8 +55,7 @@ async function watch(cli: Cli, path: string, { recursive, children, data, since,
   const mode = recursive ? 'recursive' : children ? 'children' : 'node';
   const url = `/v1/watch${nodeRequest(path).slice('/v1/nodes'.length)}${queryText({ mode, data, since })}`;
   await cli.tellCurl(url, { headers: { accept: 'text/event-stream' } });
-  cli.isFollowing = true;
-  const weir = await cli.weir();
+  const weir = await cli.follow();
   const options = { mode, data: data ?? false, signal: cli.signal, ...(since !== undefined && { since }) } as const;
   const running = weir.watch(path, options);
   await running.started.then(

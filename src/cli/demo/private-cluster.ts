@@ -2,7 +2,7 @@
 // process, however that ends.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -16,6 +16,8 @@ const program = fileURLToPath(new URL('../../main.js', import.meta.url));
 /** Runs a command until the standard input ends, which it does when the demonstration does; then kills it. */
 const keeper =
   '"$@" </dev/null & broker=$!; trap "kill $broker" TERM; cat >/dev/null; kill -9 $broker 2>/dev/null; wait $broker';
+/** Of the folder with its data; the id of the process follows. */
+const folderPrefix = 'weir-demo-';
 /** If the demonstration is killed, its Redis ends so soon, ms. */
 const orphanTimeoutMs = 2000;
 
@@ -34,7 +36,8 @@ export interface PrivateCluster {
 
 /** @param env the environment of this process; options of a server in it are not for the demonstration */
 export async function startPrivateCluster(env: Readonly<Record<string, string | undefined>>): Promise<PrivateCluster> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'weir-demo-'));
+  await removeAbandoned();
+  const dataDir = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   const log = pino({ level: 'silent' });
   const keepers: ChildProcess[] = [];
   const own = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('WEIR_')));
@@ -85,6 +88,27 @@ export async function startPrivateCluster(env: Readonly<Record<string, string | 
       await remove();
     },
   };
+}
+
+/** Removes the folders of demonstrations that were killed: their process is gone, and so is their Redis soon. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = Number(new RegExp(`^${folderPrefix}(\\d+)-`).exec(name)?.[1]);
+    if (!(pid > 0) || isAlive(pid)) continue;
+    const folder = join(tmpdir(), name);
+    // In a folder that all users share, the folders of others are left alone.
+    const stats = await stat(folder).catch(() => undefined);
+    if (stats?.uid === process.getuid?.()) await rm(folder, { recursive: true, force: true }).catch(() => {});
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 function servedUrl({ stdout, stderr }: ChildProcess): Promise<string> {
