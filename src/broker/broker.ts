@@ -1,6 +1,6 @@
 // One broker: makes the parts that run beside the HTTP server, and starts and stops them in the order of their dependencies.
+
 import type { Logger } from 'pino';
-import type { Counter } from 'prom-client';
 import { AccessControl } from '../access/access-control.ts';
 import { type Config, packageVersion } from '../config/config.ts';
 import { soleBrokerId } from '../core/cluster/cluster-nodes.ts';
@@ -22,6 +22,7 @@ import { GroupOffsets } from './groups/offsets/group-offsets.ts';
 import { createOffsetRetention } from './groups/offsets/offset-retention.ts';
 import { GroupStreams } from './groups/stream/group-stream.ts';
 import { TopicDirectory } from './groups/topic-directory.ts';
+import type { Counter } from './instruments.ts';
 import { type Attempt, Lifecycle } from './lifecycle.ts';
 import { LogCompactor } from './log/log-compactor.ts';
 import { LogFigures } from './log/log-figures.ts';

@@ -4,12 +4,13 @@
 import {
   type Aggregator,
   AggregatorRegistry,
-  Counter,
   collectDefaultMetrics,
   Gauge,
-  Histogram,
+  type Metric,
+  Counter as ReadCounter,
   Registry,
 } from 'prom-client';
+import { Counter, Histogram } from './instruments.ts';
 
 export interface Metrics {
   registry: Registry;
@@ -22,7 +23,7 @@ export interface Metrics {
   /** The values of the instrument `weir_<name>` with these labels, added up; 0 if there is none. */
   sumOf(name: string, labels?: Record<string, string>): Promise<number>;
   /** Makes a histogram of seconds, `weir_<name>`; each label must have few values. */
-  histogram<T extends string = never>(name: string, help: string, labels?: T[]): Histogram<T>;
+  histogram(name: string, help: string, labels?: string[]): Histogram;
   /**
    * Makes a gauge `weir_<name>`; `read` is called at each scrape.
    * @param aggregator how the values of several workers become one: `sum` for what each has of its own, `max` or `min` for what all of
@@ -73,13 +74,16 @@ export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions 
   collectDefaultMetrics({ register: registry, labels: processLabels });
   // By Prometheus' rules only counters have names that end in _total; weir_connections_open and others say what these do.
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
+  const registered = <I extends Counter | Histogram>(instrument: I): I => {
+    registry.registerMetric(instrument as unknown as Metric);
+    return instrument;
+  };
   return {
     registry,
     text: rarely(wholeText ?? (() => registry.metrics())),
-    counter: (name, help, labels = []) =>
-      new Counter({ name: `weir_${name}`, help, labelNames: labels, registers: [registry] }),
+    counter: (name, help, labels = []) => registered(new Counter(`weir_${name}`, help, labels)),
     counters: (name, help, labels, read) => {
-      new Counter({
+      new ReadCounter({
         name: `weir_${name}`,
         help,
         labelNames: labels,
@@ -96,8 +100,7 @@ export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions 
         Object.entries(wanted).every(([label, value]) => labels[label] === value);
       return values.reduce((sum, { labels, value }) => (isWanted(labels) ? sum + value : sum), 0);
     },
-    histogram: (name, help, labels = []) =>
-      new Histogram({ name: `weir_${name}`, help, labelNames: labels, buckets: secondsBuckets, registers: [registry] }),
+    histogram: (name, help, labels = []) => registered(new Histogram(`weir_${name}`, help, labels, secondsBuckets)),
     gauge: (name, help, read, aggregator = 'sum') => {
       new Gauge({
         name: `weir_${name}`,

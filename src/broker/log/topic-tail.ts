@@ -1,11 +1,12 @@
 // Topic tails: an endless read of a topic's partitions for one reader. It finds the first offsets, reads the partitions in turn,
 // and gives a position with each message, from which the reader can resume through any broker. The sink sends the records and
 // limits how many.
+
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Counter } from 'prom-client';
 import { topicTailPartitionsMax } from '../../../schemas/topic-tail.ts';
 import { findServiceError, hasCode, ServiceError } from '../../core/service-error.ts';
 import type { LogBounds, Logs } from '../../store/log/logs.ts';
+import type { Counter } from '../instruments.ts';
 import { checkPartition, type TopicCache, type TopicInfo, unknownTopic } from '../metadata/topic-cache.ts';
 import type { Metrics } from '../metrics.ts';
 import type { FetchResult, LogReader } from './log-reader.ts';

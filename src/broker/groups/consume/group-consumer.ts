@@ -2,9 +2,10 @@
 //
 // The positions of a member are in the store, so its next call may reach any broker. The state that a broker caches after a call
 // only makes the next call faster.
-import type { Counter } from 'prom-client';
+
 import { requireGroup } from '../../../core/groups/group-document.ts';
 import { callingMember, type MemberCredential } from '../../../core/groups/member-secret.ts';
+import type { Counter } from '../../instruments.ts';
 import { renewalOf } from '../group-update.ts';
 import { ConsumeCall } from './consume-call.ts';
 import type { ConsumeDependencies, ConsumeRequest, ConsumeResult } from './consume-request.ts';

@@ -2,12 +2,12 @@
 // has credit for, and none of a partition that the member has lost.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Counter } from 'prom-client';
 import type { GroupMember } from '../../../core/groups/group-document.ts';
 import { FetchedRecords } from '../../../core/records/fetched-records.ts';
 import { required } from '../../../core/required.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import type { Logs } from '../../../store/log/logs.ts';
+import type { Counter } from '../../instruments.ts';
 import type { FetchResult, LogReader } from '../../log/log-reader.ts';
 import {
   appendWaitMs,
