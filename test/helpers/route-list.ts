@@ -9,6 +9,8 @@ export interface ListedRoute {
   /** `config.access`. */
   access: unknown;
   operationId: string | undefined;
+  /** `config.hasEffect`: a GET that changes something. */
+  hasEffect: boolean;
 }
 
 /**
@@ -30,6 +32,7 @@ export function collectRoutes(): () => ListedRoute[] {
       url,
       access: config?.access,
       operationId: (schema as { operationId?: string } | undefined)?.operationId,
+      hasEffect: config?.hasEffect === true,
     }));
     return listed.filter(({ method, url }) => method !== 'HEAD' || !routes.has(`GET ${url}`));
   };
