@@ -10,6 +10,7 @@ import { inNetworks } from './config/networks.ts';
 import { createConnectionRefusal } from './http/connection-errors.ts';
 import { HeldResults } from './http/held-results.ts';
 import { kafkaRestRoutes } from './http/kafka-rest/kafka-rest.ts';
+import { LateLogger } from './http/late-logger.ts';
 import {
   type AdmissionLimits,
   bodiesBytesMax,
@@ -41,7 +42,7 @@ import { identityLimits } from './http/plugins/identity-limits.ts';
 import { jsonResponses } from './http/plugins/json-responses.ts';
 import { originCheck } from './http/plugins/origin.ts';
 import { requestHeadCheck } from './http/plugins/request-head.ts';
-import { requestLog, requestLogger } from './http/plugins/request-log.ts';
+import { requestLog } from './http/plugins/request-log.ts';
 import { securityHeaders } from './http/plugins/security-headers.ts';
 import { sessionHeader } from './http/plugins/session-header.ts';
 import { slowSenders } from './http/plugins/slow-senders.ts';
@@ -134,10 +135,9 @@ export async function buildApp(
     ...({ shouldUpgradeCallback: isWebSocketUpgrade } as ServerOptions),
   };
   const app: FastifyInstance = Fastify({
-    loggerInstance: broker.log as FastifyBaseLogger,
+    loggerInstance: new LateLogger(broker.log as FastifyBaseLogger) as FastifyBaseLogger,
     // The log line of a request names its route, never its URL: handles of sessions stand in URLs (guarantee E4).
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
-    childLoggerFactory: requestLogger,
     genReqId: () => randomUUID(),
     requestIdHeader: 'x-request-id',
     bodyLimit: config.maxBodyBytes,
@@ -182,11 +182,11 @@ export async function buildApp(
   const { sessions } = broker.store;
   const { addressShare } = config;
   const refuse = createRefusal(metrics, log);
+  await app.register(routeConfig);
   await app.register(requestLog, { metrics, requests: broker.requestDurations, log });
   await app.register(securityHeaders);
   await app.register(pipelining, { connections });
   await app.register(upgradeCheck);
-  await app.register(routeConfig);
   await app.register(bodyType);
   await app.register(refusedSockets, { webSockets, metrics });
   await app.register(errorHandler, { refuseSocket: app.refuseSocket });
@@ -199,6 +199,7 @@ export async function buildApp(
   await app.register(client, { trusts });
   await app.register(accessCheck, { access: broker.access, tls });
   await app.register(connectionLimit, {
+    connections,
     connectionsMax: config.maxConnections,
     spare: limits.connections.spare,
     addressShare,
@@ -210,7 +211,7 @@ export async function buildApp(
   const { timeouts } = limits;
   const { responsesBytesMax, readersBytesMax, reservedBodiesBytesMax } = limits.admission;
   await app.register(unreadResponses, { bytesMax: responsesBytesMax, addressShare, timeouts, metrics, log });
-  await app.register(identityLimits);
+  await app.register(identityLimits, { access: broker.access });
   await app.register(unreadReaders, { bytesMax: readersBytesMax, addressShare, metrics, log });
   await app.register(bodyBytesLimit, {
     bytesMax: bodiesBytesMax(limits.admission, config.maxBodyBytes),

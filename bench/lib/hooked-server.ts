@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { rawBody } from '../../src/http/raw-content.ts';
 import { nodeData } from './workload.ts';
 
-const config = { admission: 'work', timeLimit: 'write', takesBytes: true } as const;
+const config = { access: 'identity', admission: 'work', timeLimit: 'write', takesBytes: true } as const;
 
 async function bareRoutes(app: FastifyInstance): Promise<void> {
   app.removeAllContentTypeParsers();

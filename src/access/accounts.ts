@@ -67,23 +67,23 @@ export class Account {
   }
 
   /** Counts requests that are let through in any case. */
-  useRequests(count: number): void {
-    this.#requests?.use(count, performance.now());
+  useRequests(count: number, now = performance.now()): void {
+    this.#requests?.use(count, now);
   }
 
   useBytes(bytes: number): void {
-    this.#bytes?.use(bytes, performance.now());
+    if (bytes > 0) this.#bytes?.use(bytes, performance.now());
   }
 
   /** Counts one request. @throws ServiceError TOO_MANY_REQUESTS if a rate is used up */
-  takeRequest(): void {
-    const problem = this.overdrawn();
+  takeRequest(now = performance.now()): void {
+    const problem = this.overdrawn(now);
     if (problem) {
       this.#onRefused(this.identity, problem.limit);
       const seconds = Math.ceil(problem.waitMs / 1000);
       throw this.#tooFast(problem, `nothing was done. Try again in ${seconds} s, send less, or have the limit raised.`);
     }
-    this.useRequests(1);
+    this.useRequests(1, now);
   }
 
   /**
@@ -103,8 +103,7 @@ export class Account {
   }
 
   /** The rate that is used up; undefined if none is. */
-  overdrawn(): Overdrawn | undefined {
-    const now = performance.now();
+  overdrawn(now = performance.now()): Overdrawn | undefined {
     const requestsMs = this.#requests?.waitMs(now) ?? 0;
     const bytesMs = this.#bytes?.waitMs(now) ?? 0;
     if (requestsMs === 0 && bytesMs === 0) return undefined;
@@ -117,9 +116,9 @@ export class Account {
   }
 
   /** Of the limit on requests: its value, what is left, and until when that is full again, s; undefined without one. */
-  get requestsLeft(): { limit: number; left: number; resetSeconds: number } | undefined {
+  requestsLeft(now: number): { limit: number; left: number; resetSeconds: number } | undefined {
     if (!this.#requests || this.#limits.requests === undefined) return undefined;
-    const left = this.#requests.left(performance.now());
+    const left = this.#requests.left(now);
     const { burst, perSecond } = this.#requests;
     return {
       limit: this.#limits.requests,

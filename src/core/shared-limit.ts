@@ -2,6 +2,9 @@
 // plus what it holds itself. So a single client gets up to its share of the whole, and less the more others hold. Something
 // always remains for new clients (the "dynamic thresholds" of Choudhury and Hahne, 1998).
 
+/** How many clients that hold nothing are kept: to add and to delete one for each request would cost more than the rest. */
+const idleClientsMax = 1000;
+
 /** Why a client gets nothing more: `total`, the whole limit is used up; `address`, the client has used up its share. */
 export type SharedLimitReason = 'total' | 'address';
 
@@ -34,7 +37,7 @@ export class SharedLimit {
   /** The client that holds the largest amount, and the amount; undefined if no client holds anything. */
   largest(): { key: string; held: number } | undefined {
     let largest: { key: string; held: number } | undefined;
-    for (const [client, held] of this.#held) if (!largest || held > largest.held) largest = { key: client, held };
+    for (const [client, held] of this.#held) if (held > (largest?.held ?? 0)) largest = { key: client, held };
     return largest;
   }
 
@@ -63,7 +66,7 @@ export class SharedLimit {
   release(client: string, amount = 1): void {
     this.#used -= amount;
     const held = this.heldBy(client) - amount;
-    if (held > 0) this.#held.set(client, held);
+    if (held > 0 || this.#held.size <= idleClientsMax) this.#held.set(client, held);
     else this.#held.delete(client);
   }
 }

@@ -11,6 +11,9 @@ export interface CountedBody {
   giveUp(): void;
 }
 
+/** How many clients without a body are kept: to add and to delete one for each body would cost more than the rest. */
+const idleClientsMax = 1000;
+
 interface ClientBodies {
   bytes: number;
   readonly bodies: Set<CountedBody>;
@@ -57,7 +60,7 @@ export class BodyBytes {
     own.bytes -= body.bytes;
     this.#used -= body.bytes;
     body.bytes = 0;
-    if (own.bodies.size === 0) this.#clients.delete(body.clientKey);
+    if (own.bodies.size === 0 && this.#clients.size > idleClientsMax) this.#clients.delete(body.clientKey);
   }
 
   /** The client that uses most, among those with a body that is still arriving. */

@@ -1,6 +1,5 @@
 // Limits connections, in total and by address. A connection beyond the limit is refused with a problem at its first request; far beyond
 // it, connections are dropped. When all are taken, an idle connection of the address that has most is closed for a new one.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { SharedLimit, type SharedLimitReason } from '../core/shared-limit.ts';
@@ -16,6 +15,8 @@ interface ConnectionLimitOptions {
   share: number;
   /** Whether an address is that of a trusted proxy, for which only the total counts. */
   trusts: ((address: string) => boolean) | undefined;
+  /** Since when a connection has no request in flight, as Connections.idleSince(). */
+  idleSince(socket: Socket): number | undefined;
   /** Called for each connection that is dropped. */
   onDrop(reason: SharedLimitReason, client: string): void;
 }
@@ -33,7 +34,7 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
   const tooMany = new Map<Socket, SharedLimitReason>();
   /** How many connections beyond its share each address has. */
   const spare = new Map<string, number>();
-  const idle = new IdleConnections(server);
+  const connections = new OpenConnections();
   let open = 0;
 
   server.on('connection', (socket: Socket) => {
@@ -54,7 +55,7 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
     if (reason === 'total' && makeRoom(client)) reason = undefined;
     if (reason === undefined) {
       limit.add(client);
-      idle.add(client, socket);
+      connections.add(client, socket);
       socket.once('close', () => limit.release(client));
       return;
     }
@@ -78,7 +79,7 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
   function makeRoom(client: string): boolean {
     const largest = limit.largest();
     if (!largest || largest.held <= limit.heldBy(client) + 1) return false;
-    const socket = idle.oldestOf(largest.key);
+    const socket = connections.longestIdleOf(largest.key, options.idleSince);
     if (!socket) return false;
     options.onDrop('total', largest.key);
     socket.destroy();
@@ -90,50 +91,30 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
       return open;
     },
     limit,
-    problemOf: (socket) => tooMany.get(connectionBelow(socket)),
+    problemOf: (socket) => (tooMany.size === 0 ? undefined : tooMany.get(connectionBelow(socket))),
   };
 }
 
-/** The connections without a request in flight, by client, the longest idle first. */
-class IdleConnections {
-  readonly #idle = new Map<string, Set<Socket>>();
-  readonly #clients = new WeakMap<Socket, string>();
-
-  constructor(server: FastifyInstance['server']) {
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      const socket = connectionBelow(request.socket);
-      const client = this.#clients.get(socket);
-      if (client === undefined) return;
-      this.#delete(client, socket);
-      response.once('close', () => {
-        if (!socket.destroyed) this.#put(client, socket);
-      });
-    });
-    server.on('upgrade', (request: IncomingMessage) => {
-      const socket = connectionBelow(request.socket);
-      const client = this.#clients.get(socket);
-      if (client !== undefined) this.#delete(client, socket);
-    });
-  }
+/** The open connections of each client. */
+class OpenConnections {
+  /** By client, when each was opened, as performance.now(). */
+  readonly #open = new Map<string, Map<Socket, number>>();
 
   add(client: string, socket: Socket): void {
-    this.#clients.set(socket, client);
-    this.#put(client, socket);
-    socket.once('close', () => this.#delete(client, socket));
+    const sockets = this.#open.get(client) ?? new Map();
+    this.#open.set(client, sockets.set(socket, performance.now()));
+    socket.once('close', () => {
+      if (sockets.delete(socket) && sockets.size === 0) this.#open.delete(client);
+    });
   }
 
-  oldestOf(client: string): Socket | undefined {
-    return this.#idle.get(client)?.values().next().value;
-  }
-
-  #put(client: string, socket: Socket): void {
-    const sockets = this.#idle.get(client);
-    if (sockets) sockets.add(socket);
-    else this.#idle.set(client, new Set([socket]));
-  }
-
-  #delete(client: string, socket: Socket): void {
-    const sockets = this.#idle.get(client);
-    if (sockets?.delete(socket) && sockets.size === 0) this.#idle.delete(client);
+  /** The one that has been idle for longest; undefined if none is idle. It is searched for, as it is needed only at the limit. */
+  longestIdleOf(client: string, idleSince: (socket: Socket) => number | undefined): Socket | undefined {
+    let [longest, earliest]: [Socket | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
+    for (const [socket, openedAt] of this.#open.get(client) ?? []) {
+      const since = Math.max(openedAt, idleSince(socket) ?? Number.POSITIVE_INFINITY);
+      if (since < earliest) [longest, earliest] = [socket, since];
+    }
+    return longest;
   }
 }

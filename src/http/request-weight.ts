@@ -39,7 +39,7 @@ export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   const asked = (query ?? {}) as Record<string, unknown>;
   // The Kafka REST dialect has another name for it.
   const { limit, maxBytes = asked.max_bytes, recursive, stats, view } = asked;
-  const { readsRecords, readBytesOf, itemsOf } = request.routeOptions.config;
+  const { readsRecords, readBytesOf, itemsOf } = request.routeConfig;
   let weight = 1 + bodyBytes / bytesPerUnit + operationsIn(body) / operationsPerUnit;
   weight +=
     number(limit ?? (view === 'tree' || view === 'children' ? listedUsual : 0)) /

@@ -10,6 +10,10 @@ import { ndjsonType } from './media-types.ts';
 export type RouteKind = 'always' | 'renewal' | 'heartbeat' | 'commit' | 'consume' | 'stream' | 'work';
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** The config of its route, and the pattern of its URL, if it has a route. `routeOptions` is made anew each time that it is read. */
+    routeConfig: Readonly<FastifyContextConfig> & { readonly url?: string };
+  }
   interface FastifyContextConfig {
     /** Every operation of the API declares it. */
     admission?: RouteKind;
@@ -34,11 +38,18 @@ declare module 'fastify' {
   }
 }
 
+const withoutRoute = {};
+
 /**
  * Refuses to add an operation that does not declare what every operation must.
  * @throws Error when such a route is added
  */
 async function requireRouteConfig(app: FastifyInstance): Promise<void> {
+  app.decorateRequest('routeConfig');
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.routeConfig = request.routeOptions.config ?? withoutRoute;
+    done();
+  });
   app.addHook('onRoute', ({ method, url, schema, config }) => {
     const operation = (schema as { operationId?: string } | undefined)?.operationId;
     const isOperation = operation !== undefined || url.startsWith('/v1/');
@@ -50,7 +61,7 @@ async function requireRouteConfig(app: FastifyInstance): Promise<void> {
 export const routeConfig = fp(requireRouteConfig, { name: 'route-config', fastify: '5.x' });
 
 export function routeOf(request: FastifyRequest): RouteKind {
-  return request.routeOptions.config?.admission ?? 'work';
+  return request.routeConfig.admission ?? 'work';
 }
 
 export function isReserved(route: RouteKind): boolean {
@@ -62,13 +73,13 @@ export function mayBeReserved(route: RouteKind): boolean {
   return isReserved(route) || route === 'consume';
 }
 
-export function isWait({ method, query, body, routeOptions }: FastifyRequest): boolean {
-  if (routeOptions.config?.admission === 'stream' || routeOptions.config?.isLongPoll) return true;
+export function isWait({ method, query, body, routeConfig }: FastifyRequest): boolean {
+  if (routeConfig.admission === 'stream' || routeConfig.isLongPoll) return true;
   const asked = query as { wait?: unknown };
   if (method === 'GET') return asked.wait !== undefined && asked.wait !== '0';
   // A consume call by POST may say it in its body.
   const wait = asked.wait ?? (body as { wait?: unknown } | null | undefined)?.wait;
-  return routeOptions.config?.admission === 'consume' && wait !== undefined && wait !== '0' && wait !== 0;
+  return routeConfig.admission === 'consume' && wait !== undefined && wait !== '0' && wait !== 0;
 }
 
 export function isUpload(request: FastifyRequest): boolean {

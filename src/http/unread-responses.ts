@@ -8,21 +8,25 @@
 // that is added is not cut, as it may be larger than the limit and must still be sent.
 import type { SharedLimit } from '../core/shared-limit.ts';
 
+/** How many clients without such a response are kept: to add and to delete one for each response would cost more than the rest. */
+const idleClientsMax = 1000;
+
 /** A response on its way to its client. */
 export interface UnreadResponse {
   readonly clientKey: string;
   readonly bytes: number;
-  /** Closes its connection before the response is complete. */
-  cut(): void;
 }
 
 export class UnreadResponses<T extends UnreadResponse = UnreadResponse> {
   readonly limit: SharedLimit;
+  readonly #cut: (response: T) => void;
   /** The responses of each client, the one first that has made no progress for longest. */
   readonly #clients = new Map<string, Set<T>>();
 
-  constructor(limit: SharedLimit) {
+  /** @param cut closes the connection of a response before it is complete */
+  constructor(limit: SharedLimit, cut: (response: T) => void) {
     this.limit = limit;
+    this.#cut = cut;
   }
 
   /** Counts a response. If there is no room for it, others are cut; it is itself never cut here. */
@@ -36,7 +40,7 @@ export class UnreadResponses<T extends UnreadResponse = UnreadResponse> {
       const [oldest] = this.#clients.get(this.limit.largest()?.key ?? '') ?? [];
       if (oldest === undefined || oldest === response) return;
       this.remove(oldest);
-      oldest.cut();
+      this.#cut(oldest);
     }
   }
 
@@ -52,7 +56,7 @@ export class UnreadResponses<T extends UnreadResponse = UnreadResponse> {
     const own = this.#clients.get(clientKey);
     if (!own?.delete(response)) return;
     this.limit.release(clientKey, bytes);
-    if (own.size === 0) this.#clients.delete(clientKey);
+    if (own.size === 0 && this.#clients.size > idleClientsMax) this.#clients.delete(clientKey);
   }
 
   *[Symbol.iterator](): Generator<T> {

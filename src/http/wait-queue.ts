@@ -26,7 +26,7 @@ interface Client {
   readonly key: string;
   /** How many of its requests are in progress, and may be while others wait. */
   inFlight: number;
-  readonly inFlightMax: number;
+  inFlightMax: number;
   /** The weight of its work in progress. */
   used: number;
   /** Virtual start time of its next work, and virtual finish time of all its work so far: sums of weights. */
@@ -47,16 +47,20 @@ interface Ticket {
   readonly timer: NodeJS.Timeout | undefined;
 }
 
+/** How many clients are kept while they have no work: to make one anew for each request would cost more than the rest of a permit. */
+const idleClientsMax = 1000;
+
 /** The largest part of all permits that one request takes. Without it the largest requests would wait until all others have ended. */
 const largestPart = 1 / 2;
 
 export class WaitQueue {
   readonly #options: WaitQueueOptions;
   readonly #weightMax: number;
-  /** The clients with work in progress or waiting. */
+  /** The clients with work in progress or waiting, and some that had. */
   readonly #clients = new Map<string, Client>();
   /** The clients that wait, by virtual start time. It may hold clients whose requests have left the queue. */
   readonly #next = new TinyQueue<Client>([], (a, b) => a.start - b.start);
+  readonly #giveBack = (client: Client, weight: number, requests: number) => this.#release(client, weight, requests);
   #used = 0;
   #waiting = 0;
   /** The virtual time: the start of the work that was admitted last. */
@@ -93,7 +97,7 @@ export class WaitQueue {
     const client = this.#clientOf(key);
     const needed = Math.min(Math.max(weight, 1), this.#weightMax);
     if (this.#waiting === 0 && this.#fits(needed)) {
-      this.#admit({ from: client, weight: needed, requests, waiter }, Math.max(this.#now, client.finish));
+      this.#admit(client, needed, requests, waiter, Math.max(this.#now, client.finish));
       return undefined;
     }
     if (!isPatient && this.#waiting >= this.#options.waitingMax && !this.#makeRoom(client)) {
@@ -113,21 +117,21 @@ export class WaitQueue {
     return this.#used === 0 || this.#used + weight <= this.#options.capacity;
   }
 
-  #admit({ from: client, weight, requests, waiter }: Omit<Ticket, 'timer'>, start: number): void {
+  #admit(client: Client, weight: number, requests: number, waiter: Waiter, start: number): void {
     this.#now = Math.max(this.#now, start);
     client.finish = start + weight;
     client.used += weight;
     client.inFlight += requests;
     this.#used += weight;
-    waiter.admitted(
-      new Permit(() => {
-        client.used -= weight;
-        client.inFlight -= requests;
-        this.#used -= weight;
-        this.#forget(client);
-        this.#drain();
-      }),
-    );
+    waiter.admitted(new Permit(this.#giveBack, client, weight, requests));
+  }
+
+  #release(client: Client, weight: number, requests: number): void {
+    client.used -= weight;
+    client.inFlight -= requests;
+    this.#used -= weight;
+    this.#forget(client);
+    if (this.#waiting > 0) this.#drain();
   }
 
   /** Admits requests in order while there are permits. A large request at the head is not overtaken, so that it gets its turn. */
@@ -169,7 +173,7 @@ export class WaitQueue {
       this.#take(ticket);
       const { start } = client;
       if (client.waiting.size > 0) this.#push(client, start + ticket.weight);
-      this.#admit(ticket, start);
+      this.#admit(client, ticket.weight, ticket.requests, ticket.waiter, start);
     }
     return true;
   }
@@ -219,31 +223,52 @@ export class WaitQueue {
   #clientOf(key: string): Client {
     let client = this.#clients.get(key);
     if (!client) {
-      const inFlightMax = this.#options.inFlightMaxOf?.(key) ?? Number.POSITIVE_INFINITY;
+      const inFlightMax = Number.POSITIVE_INFINITY;
       client = { key, inFlight: 0, inFlightMax, used: 0, start: 0, finish: 0, waiting: new Set(), isQueued: false };
       this.#clients.set(key, client);
     }
+    if (isIdle(client)) client.inFlightMax = this.#options.inFlightMaxOf?.(key) ?? Number.POSITIVE_INFINITY;
     return client;
   }
 
+  /** A client without work has no past: its next work begins as that of a new one. */
   #forget(client: Client): void {
-    if (client.used === 0 && client.waiting.size === 0) this.#clients.delete(client.key);
+    if (!isIdle(client)) return;
+    client.finish = 0;
+    // One that still stands in the heap would come back to its old place there.
+    if (client.isQueued || this.#clients.size > idleClientsMax) this.#clients.delete(client.key);
   }
+}
+
+function isIdle({ used, waiting }: Client): boolean {
+  return used === 0 && waiting.size === 0;
 }
 
 /** The right of one request to be worked at. */
 export class Permit {
-  #release: (() => void) | undefined;
+  readonly #giveBack: (client: Client, weight: number, requests: number) => void;
+  readonly #client: Client;
+  readonly #weight: number;
+  readonly #requests: number;
+  #isGivenBack = false;
 
-  constructor(release: () => void) {
-    this.#release = release;
+  constructor(
+    giveBack: (client: Client, weight: number, requests: number) => void,
+    client: Client,
+    weight: number,
+    requests: number,
+  ) {
+    this.#giveBack = giveBack;
+    this.#client = client;
+    this.#weight = weight;
+    this.#requests = requests;
   }
 
   /** Returns the permit. Further calls do nothing. */
   release(): void {
-    const release = this.#release;
-    this.#release = undefined;
-    release?.();
+    if (this.#isGivenBack) return;
+    this.#isGivenBack = true;
+    this.#giveBack(this.#client, this.#weight, this.#requests);
   }
 }
 

@@ -21,10 +21,13 @@ function responseOf(clientKey: string, bytes: number) {
   return response;
 }
 
+const unreadOf = (max: number) =>
+  new UnreadResponses<ReturnType<typeof responseOf>>(new SharedLimit(max, 0.5), (response) => response.cut());
+
 t.test(
   'without room, the response of the client with most bytes that made no progress for longest is cut',
   async (t) => {
-    const unread = new UnreadResponses(new SharedLimit(100, 0.5));
+    const unread = unreadOf(100);
     const greedy = Array.from({ length: 8 }, () => responseOf('greedy', 10));
     for (const response of greedy) unread.add(response);
     unread.moved(greedy[0]!);
@@ -47,7 +50,7 @@ t.test(
 );
 
 t.test('a response larger than the limit is sent, and earlier ones are cut for it', async (t) => {
-  const unread = new UnreadResponses(new SharedLimit(100, 0.5));
+  const unread = unreadOf(100);
   const first = responseOf('a', 1000);
   unread.add(first);
   t.notOk(first.isCut);

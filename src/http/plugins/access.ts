@@ -85,7 +85,9 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   access.onChange(warnOfCertificates);
   // An authority may be gone that has signed the certificates of open sockets.
   tls?.onAuthoritiesChanged(() => access.recheck());
-  app.decorateRequest('caller');
+  // Without a policy nothing has to be done for a request.
+  if (access.isOn) app.decorateRequest('caller');
+  else app.decorateRequest('caller', { getter: () => openCaller });
   app.decorateRequest('policyVersion', 0);
   app.decorateRequest('checkedPath', undefined);
   app.decorateRequest('identity', {
@@ -212,10 +214,11 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
       route.config = { access: 'docs', ...route.config };
     }
   });
+  if (!access.isOn) return;
   // A callback: only what has to be asked for needs a promise.
   app.addHook('onRequest', (request, _reply, done) => {
     request.caller = openCaller;
-    if (!access.isOn || request.is404) return done();
+    if (request.routeConfig.url === undefined) return done();
     try {
       const { version } = access;
       const caller = callerOf(request);
@@ -234,7 +237,7 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
 export const accessCheck = fp(installAccess, {
   name: 'access',
   fastify: '5.x',
-  dependencies: ['error-handler', 'client'],
+  dependencies: ['error-handler', 'client', 'route-config'],
 });
 
 function check(access: AccessControl, request: FastifyRequest, need: AccessNeed): void {
@@ -276,7 +279,7 @@ function requireOnResource(access: AccessControl, request: FastifyRequest, need:
 
 /** What declares nothing is for admins: a route that was forgotten is closed, not open. */
 function needOf(request: FastifyRequest): AccessNeed {
-  return request.routeOptions.config?.access ?? 'admin';
+  return request.routeConfig.access ?? 'admin';
 }
 
 /** A browser cannot set headers of a WebSocket: it sends its token as a subprotocol. */

@@ -2,6 +2,7 @@
 // permit once its body has arrived, so that a slow sender holds none; until then only its bytes count. Work beyond the permits waits for a
 // limited time, fairly between clients (wait-queue.ts), and is then refused. Requests that keep sessions and members alive have reserved
 // capacity (reserved-capacity.ts). Health and metrics are served on every connection that was accepted.
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Accounts } from '../../access/accounts.ts';
@@ -70,6 +71,10 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The limit under which the request was admitted. */
     admittedAs: Kind | undefined;
+    /** Leaves the queue for permits, while it waits there. */
+    leaveQueue: (() => void) | undefined;
+    /** The session or member whose fate its response tells, of a request with reserved capacity. */
+    reservedFor: string | undefined;
     /** Its permit; a request that begins to wait for a change releases it. */
     permit: Permit | undefined;
     /** Whether its handler was called: from then on its work continues even if the client disconnects. */
@@ -138,6 +143,8 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
 
   app.decorateRequest('admittedAs', undefined);
   app.decorateRequest('permit', undefined);
+  app.decorateRequest('leaveQueue', undefined);
+  app.decorateRequest('reservedFor', undefined);
   app.decorateRequest('isBegun', false);
   app.decorateRequest('acquirePermit', function acquirePermit(this: FastifyRequest) {
     return new Promise<void>((resolve, reject) => {
@@ -167,8 +174,9 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     route.handler = function permitted(request, reply) {
       request.isBegun = true;
       const work: unknown = handler.call(this, request, reply);
-      if (work instanceof Promise) return work.finally(() => request.permit?.release());
-      request.permit?.release();
+      const release = () => request.permit?.release();
+      if (work instanceof Promise) work.then(release, release);
+      else release();
       return work;
     };
   });
@@ -193,7 +201,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     if (tooFast) {
       done(tooFast);
     } else if (isReserved) {
-      reportOutcome(request, reply, holder);
+      request.reservedFor = holder;
       enter(request, reply, 'reserved', done);
     } else if (isUpload(request)) {
       if (share(request, reply, 'uploads', done)) done();
@@ -203,16 +211,29 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     if (route === 'consume' && holder !== undefined && request.permit === undefined) keepMember(request, holder);
   });
 
+  const closed = (request: FastifyRequest) => {
+    // A client that disconnects leaves the queue.
+    request.leaveQueue?.();
+    request.leaveQueue = undefined;
+    if (!request.isBegun) request.permit?.release();
+  };
+  // Not the hook onResponse: it does not run if the client has disconnected.
+  app.onClosed((request, response) => {
+    closed(request);
+    const { admittedAs, reservedFor } = request;
+    if (admittedAs) counts[admittedAs] -= 1;
+    if (reservedFor !== undefined) reportOutcome(request, response, reservedFor);
+  });
+
   /** Takes a permit for the work of a request, or waits for one. */
   function enter(request: FastifyRequest, reply: FastifyReply, kind: Exclude<Kind, 'uploads'>, done: Done): void {
     const { clientKey: client } = request;
     const weight = weightOf(request, request.countedBody?.bytes ?? 0);
     // The response to a WebSocket handshake is never closed: the connection is watched instead.
-    const closing = request.ws ? request.raw.socket : reply.raw;
-    let leave: (() => void) | undefined;
-    leave = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
+    if (request.ws) request.raw.socket.once('close', () => closed(request));
+    request.leaveQueue = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
       admitted: (permit) => {
-        if (leave) closing.off('close', leave);
+        request.leaveQueue = undefined;
         // Checked on admission and not before: otherwise all requests of a client that wait together would pass.
         const problem = kind === 'reserved' ? undefined : unreadResponses.refusalFor(client);
         if (problem) {
@@ -226,15 +247,13 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
         }
         if (kind !== 'waits' && !request.ws) count(request, reply, kind);
         request.permit = permit;
-        closing.once('close', () => {
-          if (!request.isBegun) permit.release();
-        });
         done();
       },
-      refused: (reason) => done(refuseWork(kind === 'reserved' ? kind : 'requests', reason, client)),
+      refused: (reason) => {
+        request.leaveQueue = undefined;
+        done(refuseWork(kind === 'reserved' ? kind : 'requests', reason, client));
+      },
     });
-    // A client that disconnects leaves the queue.
-    if (leave) closing.once('close', leave);
   }
 
   /** Counts a long poll, event stream or upload against its shared limit. @returns whether there is room for it */
@@ -257,22 +276,22 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
   }
 
   function count(request: FastifyRequest, reply: FastifyReply, kind: Kind): void {
+    // A client that has disconnected is not told of again.
+    if (reply.raw.destroyed) return;
     request.admittedAs = kind;
     counts[kind] += 1;
-    // Not the hook onResponse: it does not run if the client has disconnected.
-    reply.raw.once('close', () => {
-      counts[kind] -= 1;
-    });
   }
 
-  function reportOutcome({ clientKey: client }: FastifyRequest, { raw }: FastifyReply, holder: string): void {
-    raw.once('close', () => {
-      // Without a response it is unknown whether the session or member is alive.
-      if (!raw.headersSent) return;
-      if (raw.statusCode < 300) reserved.found(client, holder);
-      else if (raw.statusCode >= 500 || raw.statusCode === 429) reserved.undecided(client, holder);
-      else reserved.notFound(holder);
-    });
+  function reportOutcome(
+    { clientKey: client }: FastifyRequest,
+    { headersSent, statusCode }: ServerResponse,
+    holder: string,
+  ): void {
+    // Without a response it is unknown whether the session or member is alive.
+    if (!headersSent) return;
+    if (statusCode < 300) reserved.found(client, holder);
+    else if (statusCode >= 500 || statusCode === 429) reserved.undecided(client, holder);
+    else reserved.notFound(holder);
   }
 
   /** Keeps the member of a consume call alive while the call waits for a permit, or after it was refused. */
@@ -330,6 +349,7 @@ export const admission = fp(installAdmission, {
     'route-config',
     'body-type',
     'client',
+    'pipelining',
     'access',
     'connection-limit',
     'unread-responses',

@@ -63,8 +63,10 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
 
   // A route that reads no body would ignore one, such as a condition in the body of a DELETE. So the request is refused.
   app.addHook('preValidation', (request, _reply, done) => {
-    const { body, routeOptions } = request;
-    if (body === undefined || routeOptions.schema?.body !== undefined || isEmpty(body)) return done();
+    const { body } = request;
+    if (body === undefined) return done();
+    const { routeOptions } = request;
+    if (routeOptions.schema?.body !== undefined || isEmpty(body)) return done();
     const route = `${request.method} ${routeOptions.url}`;
     done(new ServiceError('BAD_REQUEST', `${route} takes no body; send none, and give parameters in the query.`));
   });

@@ -46,11 +46,15 @@ async function installBodyBytesLimit(
     else if (!bodies.add(body, bytes - body.bytes))
       throw refuse('bodies', 'total', body.clientKey, `at most ${bodies.max} bytes`);
   });
-  app.addHook('preParsing', (request, reply, payload, done) => {
+  const bodiesOf = (request: FastifyRequest) => (isReserved(routeOf(request)) ? reservedBodies : bodies);
+  app.onClosed((request) => {
+    if (request.countedBody) bodiesOf(request).remove(request.countedBody);
+  });
+  app.addHook('preParsing', (request, _reply, payload, done) => {
     const { headers, raw, clientKey: client } = request;
     const announced = Number(headers['content-length'] ?? (headers['transfer-encoding'] ? Number.NaN : 0));
     if (announced === 0) return done(null, payload);
-    const to = isReserved(routeOf(request)) ? reservedBodies : bodies;
+    const to = bodiesOf(request);
     const body: CountedBody = {
       clientKey: client,
       bytes: 0,
@@ -67,7 +71,6 @@ async function installBodyBytesLimit(
       if (!to.add(body, piece.length)) fail('total');
     };
     request.countedBody = body;
-    reply.raw.once('close', () => to.remove(body));
     // An NDJSON stream is never in memory as a whole: its reader counts the current line (countLine).
     if (isUpload(request)) return done(null, payload);
     if (announced <= bodyBytesUsual) {
@@ -83,5 +86,5 @@ async function installBodyBytesLimit(
 export const bodyBytesLimit = fp(installBodyBytesLimit, {
   name: 'body-bytes-limit',
   fastify: '5.x',
-  dependencies: ['route-config', 'body-type', 'client'],
+  dependencies: ['route-config', 'body-type', 'client', 'pipelining'],
 });

@@ -13,10 +13,10 @@ declare module 'fastify' {
 async function installBodyType(app: FastifyInstance): Promise<void> {
   app.decorateRequest('bodyType', '');
   app.addHook('onRequest', (request, _reply, done) => {
-    const { headers, routeOptions } = request;
+    const { headers, routeConfig } = request;
     if (headers['content-type'] === undefined) return done();
     // Many clients send a Content-Type without a body.
-    const isUntyped = hasNoBody(request) && routeOptions.config?.takesBytes !== true;
+    const isUntyped = hasNoBody(request) && routeConfig.takesBytes !== true;
     if (headers['content-type'] === '' || isUntyped) delete headers['content-type'];
     else request.bodyType = mediaTypeOf(headers['content-type']);
     done();

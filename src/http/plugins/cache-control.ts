@@ -5,7 +5,7 @@ import fp from 'fastify-plugin';
 
 async function installCacheControl(app: FastifyInstance): Promise<void> {
   app.addHook('onSend', (request, reply, _payload, done) => {
-    const isDynamic = reply.statusCode >= 400 || request.routeOptions.config?.admission !== undefined;
+    const isDynamic = reply.statusCode >= 400 || request.routeConfig.admission !== undefined;
     if (isDynamic && !reply.hasHeader('cache-control')) {
       reply.header('cache-control', reply.hasHeader('etag') ? 'no-cache' : 'no-store');
     }

@@ -8,9 +8,11 @@ import type { ConnectionLimits } from '../limits.ts';
 import { atIntervals, type Refuse } from '../refusals.ts';
 import { routeOf } from '../route-config.ts';
 import { clientOfSocket } from './client.ts';
+import type { Connections } from './connections.ts';
 import { isPreflight } from './cors.ts';
 
 interface ConnectionLimitOptions {
+  connections: Pick<Connections, 'idleSince'>;
   connectionsMax: number;
   spare: ConnectionLimits['spare'];
   /** The part of them that one address may have while no other address has any: above 0, up to 1. */
@@ -24,7 +26,7 @@ interface ConnectionLimitOptions {
 
 async function installConnectionLimit(
   app: FastifyInstance,
-  { connectionsMax, spare, addressShare, trusts, refuse, metrics, log }: ConnectionLimitOptions,
+  { connections: inUse, connectionsMax, spare, addressShare, trusts, refuse, metrics, log }: ConnectionLimitOptions,
 ): Promise<void> {
   const dropped = metrics.counter('connections_dropped_total', 'Connections dropped at the limit on their number.', [
     'reason',
@@ -39,6 +41,7 @@ async function installConnectionLimit(
     spare,
     share: addressShare,
     trusts,
+    idleSince: (socket) => inUse.idleSince(socket),
     onDrop: (reason, client) => {
       dropped.inc({ reason });
       warn(reason, client);

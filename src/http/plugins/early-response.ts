@@ -34,6 +34,9 @@ async function installEarlyResponses(
   });
   // Before Node's own listener, which closes the connection.
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+    const { headers } = request;
+    // Without a body there is nothing that the response could come before.
+    if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return;
     // A request forgets its socket when a reader of its body fails.
     const { socket } = request;
     response.prependListener('finish', () => {
@@ -94,9 +97,10 @@ function continueWhenRead(request: IncomingMessage, response: ServerResponse): v
 }
 
 function headProblem(request: FastifyRequest): Error | undefined {
-  const { raw, headers, routeOptions } = request;
+  const { raw, headers } = request;
   // An NDJSON stream has no limit: its lines have.
-  if (Number(headers['content-length'] ?? 0) > routeOptions.bodyLimit && request.bodyType !== ndjsonType) {
+  const length = Number(headers['content-length'] ?? 0);
+  if (length > 0 && length > request.routeOptions.bodyLimit && request.bodyType !== ndjsonType) {
     return new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
   }
   if (!expecting.has(raw)) return undefined;

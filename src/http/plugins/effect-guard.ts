@@ -20,7 +20,7 @@ async function installEffectGuard(app: FastifyInstance): Promise<void> {
     throw new Error(`GET ${url} has an effect: it must not expose a HEAD route`);
   });
   app.addHook('onRequest', (request, _reply, done) => {
-    const hasEffect = request.routeOptions.config?.hasEffect || !safeMethods.has(request.method);
+    const hasEffect = request.routeConfig.hasEffect || !safeMethods.has(request.method);
     done(hasEffect ? problemOf(request) : undefined);
   });
 }
@@ -31,7 +31,7 @@ export const effectGuard = fp(installEffectGuard, {
   dependencies: ['origin-check'],
 });
 
-function problemOf({ method, headers, routeOptions: { url } }: FastifyRequest): ServiceError | undefined {
+function problemOf({ method, headers, routeConfig: { url } }: FastifyRequest): ServiceError | undefined {
   const purpose = headers['sec-purpose'] ?? headers.purpose ?? headers['x-moz'];
   if (purpose !== undefined && /prefetch|prerender|preview/i.test(String(purpose))) {
     return new ServiceError('FORBIDDEN', `${method} ${url} has an effect, so it cannot be fetched in advance.`);

@@ -91,7 +91,9 @@ function methodsAt(app: FastifyInstance, path: string) {
 
 /** The name of a path parameter that is empty, as the router accepts. Only the wildcard, a node's path, may be empty. */
 function emptyParameter(params: unknown): string | undefined {
-  return Object.entries(params ?? {}).find(([name, value]) => value === '' && name !== '*')?.[0];
+  const given = (params ?? {}) as Record<string, unknown>;
+  for (const name in given) if (given[name] === '' && name !== '*') return name;
+  return undefined;
 }
 
 /** A hint for an unknown URL: the same with or without the slash at its end, or with the name that must follow. */

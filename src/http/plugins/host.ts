@@ -55,7 +55,7 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
       remembered.set(host, true);
       return done();
     }
-    if (request.routeOptions.config?.takesAnyHost) return done();
+    if (request.routeConfig.takesAnyHost) return done();
     refused.inc();
     logOnce(name);
     const detail = `The Host header ${host} does not name this server. Set WEIR_ALLOWED_HOSTS=${name} or WEIR_ADVERTISED_URL to accept it.`;

@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import type { AccessControl } from '../../access/access-control.ts';
 import type { Account } from '../../access/accounts.ts';
 import { sizeOf } from '../response-size.ts';
 import { isUpload, mayBeReserved, routeOf } from '../route-config.ts';
@@ -15,7 +16,11 @@ declare module 'fastify' {
   }
 }
 
-async function installIdentityLimits(app: FastifyInstance): Promise<void> {
+interface IdentityLimitsOptions {
+  access: Pick<AccessControl, 'isOn'>;
+}
+
+async function installIdentityLimits(app: FastifyInstance, { access }: IdentityLimitsOptions): Promise<void> {
   app.decorateRequest('waitForRates', async function waitForRates(this: FastifyRequest, bytes: number) {
     const { account } = this;
     if (!account) return;
@@ -26,17 +31,20 @@ async function installIdentityLimits(app: FastifyInstance): Promise<void> {
     account.useRequests(1);
     account.useBytes(bytes);
   });
+  // Without a policy no identity has limits.
+  if (!access.isOn) return;
   app.addHook('preParsing', (request, reply, payload, done) => {
     const { account } = request;
     const route = routeOf(request);
     if (!account || route === 'always') return done(null, payload);
+    const now = performance.now();
     try {
-      if (!mayBeReserved(route)) account.takeRequest();
+      if (!mayBeReserved(route)) account.takeRequest(now);
     } catch (error) {
-      tellLimit(reply, account);
+      tellLimit(reply, account, now);
       return done(error as Error, payload);
     }
-    tellLimit(reply, account);
+    tellLimit(reply, account, now);
     const { headers, raw } = request;
     // The lines of a stream count with their batches (waitForRates), as its reader sets the pace.
     if (isUpload(request)) return done(null, payload);
@@ -58,8 +66,8 @@ export const identityLimits = fp(installIdentityLimits, {
 });
 
 /** The fields that draft-ietf-httpapi-ratelimit-headers (version 3) and most clients know. */
-function tellLimit(reply: FastifyReply, account: Account): void {
-  const { requestsLeft } = account;
+function tellLimit(reply: FastifyReply, account: Account, now: number): void {
+  const requestsLeft = account.requestsLeft(now);
   if (!requestsLeft) return;
   const { limit, left, resetSeconds } = requestsLeft;
   reply.header('ratelimit-limit', limit).header('ratelimit-remaining', left).header('ratelimit-reset', resetSeconds);

@@ -40,7 +40,7 @@ async function installRequestHeadCheck(app: FastifyInstance): Promise<void> {
     const unsupported = transferCodingProblem(raw) ?? expectationProblem(raw);
     // The end of the body cannot be found, or the client may not send it: so the connection cannot be reused.
     if (unsupported) reply.header('connection', 'close');
-    done(unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeOptions) ?? queryProblem(request.url));
+    done(unsupported ?? numberProblem(raw) ?? conditionProblem(raw, request.routeConfig) ?? queryProblem(request.url));
   });
 }
 
@@ -48,16 +48,24 @@ export const requestHeadCheck = fp(installRequestHeadCheck, { name: 'request-hea
 
 /** A request has one Host, or none if it is of HTTP/1.0, which no browser speaks (RFC 9112, 3.2). */
 function numberProblem({ rawHeaders, headers, httpVersionMinor }: IncomingMessage): ServiceError | undefined {
-  const seen = new Set<string>();
-  for (const [i, text] of rawHeaders.entries()) {
-    if (i % 2 > 0) continue;
-    const name = text.toLowerCase();
-    if (!isSingle(name)) continue;
-    if (seen.has(name)) return repeated(rawHeaders, name);
-    seen.add(name);
-  }
+  // Node has one entry for all headers of a name, so nearly all requests are seen at once to repeat none.
+  let names = 0;
+  for (const _ in headers) names += 1;
+  const name = names * 2 < rawHeaders.length ? repeatedName(rawHeaders) : undefined;
+  if (name !== undefined) return repeated(rawHeaders, name);
   if (headers.host !== undefined || httpVersionMinor === 0) return undefined;
   return new ServiceError('BAD_REQUEST', 'The request has no header Host; HTTP/1.1 asks for exactly one.');
+}
+
+function repeatedName(rawHeaders: readonly string[]): string | undefined {
+  const seen = new Set<string>();
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] ?? '').toLowerCase();
+    if (!isSingle(name)) continue;
+    if (seen.has(name)) return name;
+    seen.add(name);
+  }
+  return undefined;
 }
 
 function isSingle(name: string): boolean {
@@ -89,7 +97,7 @@ function expectationProblem(request: IncomingMessage): ServiceError | undefined 
 /** A client relies on the condition that it sends, so a condition that is not evaluated is refused. */
 function conditionProblem(
   { method, headers }: IncomingMessage,
-  { url, config }: FastifyRequest['routeOptions'],
+  { url, takesConditions }: FastifyRequest['routeConfig'],
 ): ServiceError | undefined {
   if (safeMethods.has(method ?? '')) return undefined;
   const byDate = dateConditions.find((name) => headers[name] !== undefined);
@@ -97,7 +105,7 @@ function conditionProblem(
     const detail = `${inTitleCase(byDate)} is not evaluated; leave it out. If-Match with the ETag of a node is the condition of a write.`;
     return new ServiceError('BAD_REQUEST', detail);
   }
-  if (url === undefined || config?.takesConditions) return undefined;
+  if (url === undefined || takesConditions) return undefined;
   const byTag = (['if-match', 'if-none-match'] as const).find((name) => headers[name] !== undefined);
   if (!byTag) return undefined;
   const detail = `${inTitleCase(byTag)} is not evaluated for ${method} ${url}, only for nodes; leave it out.`;

@@ -1,6 +1,6 @@
 // One log line and one duration for each request, by route and never by URL: URLs contain session handles (guarantee E4).
 // These hooks run for every request, so they take callbacks: a promise would cost more than their work.
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
@@ -30,16 +30,14 @@ async function installRequestLog(
     'Time from a request to the end of its response; with wait="true" of requests that asked the server to wait.',
     ['method', 'route', 'status', 'wait'],
   );
-  /** The histogram's children by their labels: the histogram's own lookup costs several times more. */
-  const children = new Map<string, { observe(seconds: number): void }>();
-  const childOf = (method: string, route: string, status: number, isWaiting: boolean) => {
-    const key = `${method} ${status} ${isWaiting} ${route}`;
-    let child = children.get(key);
-    if (!child) {
-      child = durations.labels(method, route, String(status), String(isWaiting));
-      children.set(key, child);
-    }
-    return child;
+  /** By the config of the route, its method, and status and wait as one number. */
+  const known = new WeakMap<object, Map<string, Map<number, { observe(seconds: number): void }>>>();
+  const durationsOf = ({ method, routeConfig }: FastifyRequest, status: number, isWaiting: boolean) => {
+    const ofRoute = entryOf(known, routeConfig, () => new Map());
+    const ofMethod = entryOf(ofRoute, method, () => new Map());
+    return entryOf(ofMethod, isWaiting ? -status : status, () =>
+      durations.labels(method, routeConfig.url ?? 'none', String(status), String(isWaiting)),
+    );
   };
 
   /** The health checks that failed when they were last asked. */
@@ -50,16 +48,16 @@ async function installRequestLog(
     done();
   });
   app.addHook('onResponse', (request, reply, done) => {
-    const { method, log } = request;
+    const { method, log, routeConfig } = request;
     const { statusCode: status, elapsedTime: ms } = reply;
-    const route = request.routeOptions.url ?? 'none';
+    const route = routeConfig.url ?? 'none';
     // A request that was refused early may have no parsed query yet.
     const isWaiting = request.query !== undefined && request.query !== null && isWait(request);
-    childOf(method, route, status, isWaiting).observe(ms / 1000);
+    durationsOf(request, status, isWaiting).observe(ms / 1000);
     requests.note(ms, isWaiting);
     const isFailure = status >= 500;
     // Load balancers ask several times a second: only a change is worth a line.
-    if (request.routeOptions.config?.isHealthCheck && isFailure !== failing.has(route)) {
+    if (routeConfig.isHealthCheck && isFailure !== failing.has(route)) {
       if (isFailure) {
         failing.add(route);
         log.warn({ method, route, status }, 'The health check fails; the log tells when it succeeds again');
@@ -77,68 +75,13 @@ async function installRequestLog(
 
 export const requestLog = fp(installRequestLog, { name: 'request-log', fastify: '5.x' });
 
-/**
- * The logger of one request, for Fastify's childLoggerFactory. Few requests log anything, and a child
- * logger with the request id costs more than most hooks, so it is created at the first line.
- */
-export function requestLogger(parent: FastifyBaseLogger, bindings: object, options: object): FastifyBaseLogger {
-  return new RequestLogger(parent, bindings, options);
-}
-
-type Line = [what: unknown, message?: string, ...values: unknown[]];
-
-class RequestLogger implements FastifyBaseLogger {
-  readonly #parent: FastifyBaseLogger;
-  readonly #bindings: object;
-  readonly #options: object;
-  #made: FastifyBaseLogger | undefined;
-
-  constructor(parent: FastifyBaseLogger, bindings: object, options: object) {
-    this.#parent = parent;
-    this.#bindings = bindings;
-    this.#options = options;
+function entryOf<K, V>(map: { get(key: K): V | undefined; set(key: K, value: V): unknown }, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
   }
-
-  get #child(): FastifyBaseLogger {
-    this.#made ??= this.#parent.child(this.#bindings, this.#options);
-    return this.#made;
-  }
-
-  get level(): string {
-    return this.#parent.level;
-  }
-
-  fatal(...line: Line): void {
-    this.#child.fatal(...line);
-  }
-
-  error(...line: Line): void {
-    this.#child.error(...line);
-  }
-
-  warn(...line: Line): void {
-    this.#child.warn(...line);
-  }
-
-  info(...line: Line): void {
-    this.#child.info(...line);
-  }
-
-  debug(...line: Line): void {
-    this.#child.debug(...line);
-  }
-
-  trace(...line: Line): void {
-    this.#child.trace(...line);
-  }
-
-  silent(...line: Line): void {
-    this.#child.silent(...line);
-  }
-
-  child(bindings: object, options?: object): FastifyBaseLogger {
-    return this.#child.child(bindings, options);
-  }
+  return value;
 }
 
 function tenths(ms: number): number {

@@ -50,8 +50,8 @@ export const sessionHeader = fp(installSessionHeader, {
   dependencies: ['admission'],
 });
 
-function isAboutOwnSession({ routeOptions }: FastifyRequest): boolean {
-  return routeOptions.config?.isAboutOwnSession === true;
+function isAboutOwnSession({ routeConfig }: FastifyRequest): boolean {
+  return routeConfig.isAboutOwnSession === true;
 }
 
 /** Requests of one identity for one session that arrive while it is being renewed share the next renewal. */

@@ -10,7 +10,7 @@ async function installStartCheck(
   { broker }: { broker: Pick<Broker, 'startProblem'> },
 ): Promise<void> {
   app.addHook('onRequest', (request, _reply, done) => {
-    const needsStore = request.url.startsWith('/v1') || request.routeOptions.config?.needsStore === true;
+    const needsStore = request.url.startsWith('/v1') || request.routeConfig.needsStore === true;
     done(needsStore && !isPreflight(request) ? broker.startProblem : undefined);
   });
 }

@@ -1,7 +1,7 @@
 // Counts each response until its client has read it (../unread-responses.ts). A response that its client stops reading, or reads too
 // slowly, is cut.
 import type { Socket } from 'node:net';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
@@ -11,15 +11,23 @@ import { atIntervals } from '../refusals.ts';
 import { sizeOf } from '../response-size.ts';
 import { type UnreadResponse, UnreadResponses } from '../unread-responses.ts';
 
-interface Sent extends UnreadResponse {
+class Sent implements UnreadResponse {
+  readonly clientKey: string;
+  readonly bytes: number;
   readonly socket: Socket;
   /** When it was first found waiting for its client; `performance.now()`, ms, as `movedAt`. */
-  beganAt: number | undefined;
+  beganAt: number | undefined = undefined;
   /** When the client last took bytes of it. */
-  movedAt: number;
+  movedAt = 0;
   /** Bytes that its connection had yet to send at the last check, and bytes that the client has taken since `beganAt`. */
-  left: number;
-  taken: number;
+  left = 0;
+  taken = 0;
+
+  constructor(clientKey: string, bytes: number, socket: Socket) {
+    this.clientKey = clientKey;
+    this.bytes = bytes;
+    this.socket = socket;
+  }
 }
 
 interface UnreadResponsesOptions {
@@ -37,6 +45,10 @@ declare module 'fastify' {
     /** The bytes of responses that clients have not read yet. */
     unreadResponses: SharedLimit;
   }
+  interface FastifyRequest {
+    /** Its response, while the client has not read it. */
+    unread: Sent | undefined;
+  }
 }
 
 type Reason = 'limit' | 'stalled' | 'slow';
@@ -47,7 +59,7 @@ async function installUnreadResponses(
 ): Promise<void> {
   const limit = new SharedLimit(bytesMax, addressShare);
   app.decorate('unreadResponses', limit);
-  const unread = new UnreadResponses<Sent>(limit);
+  const unread = new UnreadResponses<Sent>(limit, ({ clientKey, socket }) => cut('limit', clientKey, socket));
   metrics.gauge(
     'response_bytes_unread',
     'Bytes of responses in memory that their clients have not read yet.',
@@ -72,27 +84,27 @@ async function installUnreadResponses(
     socket.destroy();
   };
 
-  app.addHook('onSend', ({ clientKey, raw: { socket } }, reply, payload, done) => {
+  app.decorateRequest('unread', undefined);
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const { socket } = request.raw;
     const bytes = sizeOf(payload);
     // Nothing is sent to a client that has disconnected; a connection that was cut has no socket any more.
-    if (bytes > 0 && !reply.raw.destroyed && socket?.destroyed === false) track(reply, bytes, clientKey, socket);
+    if (bytes > 0 && !reply.raw.destroyed && socket?.destroyed === false) {
+      const response = new Sent(request.clientKey, bytes, socket);
+      // The refusal of a handshake: its connection is not told of.
+      if (request.ws) reply.raw.once('close', () => unread.remove(response));
+      else {
+        // An error in a later hook is sent in its place.
+        if (request.unread) unread.remove(request.unread);
+        request.unread = response;
+      }
+      unread.add(response);
+    }
     done();
   });
-
-  function track({ raw }: FastifyReply, bytes: number, clientKey: string, socket: Socket): void {
-    const response: Sent = {
-      clientKey,
-      bytes,
-      socket,
-      beganAt: undefined,
-      movedAt: 0,
-      left: 0,
-      taken: 0,
-      cut: () => cut('limit', clientKey, socket),
-    };
-    unread.add(response);
-    raw.once('close', () => unread.remove(response));
-  }
+  app.onClosed(({ unread: response }) => {
+    if (response) unread.remove(response);
+  });
 
   const timer = setInterval(() => {
     const now = performance.now();
@@ -113,7 +125,7 @@ async function installUnreadResponses(
 export const unreadResponses = fp(installUnreadResponses, {
   name: 'unread-responses',
   fastify: '5.x',
-  dependencies: ['client'],
+  dependencies: ['client', 'pipelining'],
 });
 
 /** Why a response is to be cut; undefined if not. While nothing waits to be sent, no time counts: the client waits for the server. */

@@ -28,6 +28,7 @@ export function sortUpgrades(server: Server, connections: Connections): EventEmi
       socket.off('error', onError);
       if (isWebSocketUpgrade(request)) {
         request.headers.upgrade = 'websocket';
+        connections.upgraded(socket);
         webSockets.emit('upgrade', request, socket, head);
       } else {
         // The parser has stopped after the head. It starts again, on a head without the offer.
@@ -75,7 +76,7 @@ async function installUpgradeCheck(app: FastifyInstance): Promise<void> {
     if (websocket || wsHandler) socketRoutes.add(url);
   });
   app.addHook('onRequest', (request, _reply, done) => {
-    const { url } = request.routeOptions;
+    const { url } = request.routeConfig;
     if (url === undefined) return done();
     if (!request.ws) return done(lostUpgrade(request.raw, socketRoutes.has(url)));
     if (!socketRoutes.has(url)) {
