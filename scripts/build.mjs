@@ -16,7 +16,7 @@ if (!project || !outDir) {
   process.exit(2);
 }
 
-const compiler = ['scripts', 'package.json', 'node_modules/.package-lock.json', 'tsconfig.json'];
+const compiler = ['scripts', 'package.json', '.taprc', 'node_modules/.package-lock.json', 'tsconfig.json'];
 const client = ['client/src', 'client/package.json', 'client/tsconfig.json', 'client/tsconfig.browser.json'];
 // The programs of bench import the client by its name, as a user does.
 await makeIfStale('client/dist', [...compiler, ...client], () => {
@@ -51,7 +51,11 @@ if (flags.includes('--console')) await addConsole();
 /** They are made anew when the installed packages change, which is seldom. */
 async function addBundledPackages() {
   const folder = `${outDir}-packages/node_modules`;
-  await makeIfStale(folder, compiler, () => bundlePackages(root, join(root, folder)));
+  await makeIfStale(folder, compiler, () => {
+    // Makes tap's own entry point with the plugins of .taprc alone.
+    run(join(root, 'node_modules/.bin/tap'), 'build');
+    return bundlePackages(root, join(root, folder));
+  });
   const link = join(root, outDir, 'node_modules');
   if (!existsSync(link)) symlinkSync(join('..', folder), link);
 }

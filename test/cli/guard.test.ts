@@ -49,9 +49,9 @@ class Scene {
     return existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : [];
   }
 
-  /** A command that writes the pids of the guard and of itself, then a line every 20 ms, as long as it lives. */
+  /** A command that writes the pids of the guard and of itself, then a line every 100 ms, as long as it lives. */
   holder(name: string, { ttl = shortTtl, before = '' } = {}): StartedCli {
-    const line = `${before} echo "pids $PPID $$" >>log; while :; do echo alive >>log; sleep 0.02; done`;
+    const line = `${before} echo "pids $PPID $$" >>log; while :; do echo alive >>log; sleep 0.1; done`;
     return this.start(['lock', name, '--ttl', ttl, ...this.sh(line)]);
   }
 
@@ -127,7 +127,7 @@ t.test('weir is killed: its command is dead before another one gets the lock', a
 
 t.test('a command that ignores SIGTERM, with children that do, is killed in time', async (t) => {
   const scene = new Scene(t);
-  const before = `trap "" TERM; sh -c 'trap "" TERM; while :; do echo alive >>log; sleep 0.02; done' &`;
+  const before = `trap "" TERM; sh -c 'trap "" TERM; while :; do echo alive >>log; sleep 0.1; done' &`;
   const first = scene.holder('deaf', { before });
   await scene.pids();
   first.child.kill('SIGSTOP');
@@ -185,7 +185,7 @@ t.test('the node of the lock is deleted: the command is killed at once', async (
 
 t.test('what a command leaves running in its group is stopped before the lock is free', async (t) => {
   const scene = new Scene(t);
-  const line = `trap "" TERM; (while :; do echo alive >>log; sleep 0.02; done) & echo "pids $PPID $$" >>log; exit 0`;
+  const line = `trap "" TERM; (while :; do echo alive >>log; sleep 0.1; done) & echo "pids $PPID $$" >>log; exit 0`;
   const { code } = await scene.run(['lock', 'left', '--grace', '200ms', ...scene.sh(line)]);
   t.equal(code, 0);
   await scene.takesOver(t, 'left');
@@ -195,7 +195,7 @@ t.test('signals are passed on to the command, whose end is that of weir', async 
   const scene = new Scene(t);
   const polite = scene.start([
     ...['lock', 'polite'],
-    ...scene.sh('trap "echo asked; exit 7" TERM; echo began; while :; do sleep 0.02; done'),
+    ...scene.sh('trap "echo asked; exit 7" TERM; echo began; while :; do sleep 0.1; done'),
   ]);
   const plain = scene.start(['lock', 'plain-signal', ...scene.sh('echo began; exec sleep 60')]);
   await eventually(() => [polite, plain].every(({ output }) => output.stdout === 'began\n'), 'both run');
@@ -253,7 +253,7 @@ t.test(
 t.test('elect: the next candidate leads when the leader ends, with a higher token', async (t) => {
   const scene = new Scene(t);
   const lead = (name: string) => {
-    const line = `echo "${name} $WEIR_FENCE_TOKEN" >>log; until [ -e ${name}-ends ]; do sleep 0.02; done; echo "${name} ends" >>log`;
+    const line = `echo "${name} $WEIR_FENCE_TOKEN" >>log; until [ -e ${name}-ends ]; do sleep 0.1; done; echo "${name} ends" >>log`;
     return scene.start(['elect', 'boss', '--value', name, '--ttl', lastingTtl, ...scene.sh(line)]);
   };
   const ann = lead('ann');
@@ -279,7 +279,7 @@ t.test('elect: the next candidate leads when the leader ends, with a higher toke
 t.test('semaphore: as many as there are permits', async (t) => {
   const scene = new Scene(t);
   const hold = (name: string) =>
-    scene.start(['semaphore', 'two', '2', ...scene.sh(`echo ${name} >>log; until [ -e go ]; do sleep 0.02; done`)]);
+    scene.start(['semaphore', 'two', '2', ...scene.sh(`echo ${name} >>log; until [ -e go ]; do sleep 0.1; done`)]);
   const holders = [hold('a'), hold('b')];
   await eventually(() => scene.lines().length === 2, 'two hold it');
   t.equal((await scene.run(['semaphore', 'two', '2', '--no-wait', '--', 'true'])).code, 75);

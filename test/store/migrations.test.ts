@@ -54,24 +54,30 @@ async function historyOf(
   layout: number,
 ): Promise<{ main: TransactionPaths[]; offsets: TransactionPaths[] }> {
   const redis = new Redis({ path: socketPath, replyMapping: 'legacy' });
-  t.teardown(() => redis.disconnect());
-  if (layout > 3) {
-    const readAll = async (key: string) =>
-      (await redis.xrangeBuffer(key, '-', '+')).flatMap(([, [, stored]]) => decodeEntry(stored!, 0).map(pathsOf));
-    return { main: await readAll(events), offsets: await readAll(offsetEvents) };
+  try {
+    if (layout > 3) return { main: await newer(redis, events), offsets: await newer(redis, offsetEvents) };
+    return { main: await older(redis, olderEvents), offsets: await older(redis, olderOffsetEvents) };
+  } finally {
+    // Later it would miss a Redis that has been stopped.
+    redis.disconnect();
   }
-  const read = async (key: string) =>
-    (await redis.xrangeBuffer(key, '-', '+')).map(([id, [, stored]]) => {
-      const paths: string[] = [];
-      for (let at = 8; at < stored!.length; ) {
-        const path = at + 12 + stored![at + 1]! + stored!.readUInt16BE(at + 2);
-        const data = path + stored!.readUInt32BE(at + 4);
-        paths.push(stored!.toString('utf8', path, data));
-        at = data + stored!.readUInt32BE(at + 8);
-      }
-      return { zxid: Number.parseInt(id.toString(), 10), paths };
-    });
-  return { main: await read(olderEvents), offsets: await read(olderOffsetEvents) };
+}
+
+async function newer(redis: Redis, key: string): Promise<TransactionPaths[]> {
+  return (await redis.xrangeBuffer(key, '-', '+')).flatMap(([, [, stored]]) => decodeEntry(stored!, 0).map(pathsOf));
+}
+
+async function older(redis: Redis, key: string): Promise<TransactionPaths[]> {
+  return (await redis.xrangeBuffer(key, '-', '+')).map(([id, [, stored]]) => {
+    const paths: string[] = [];
+    for (let at = 8; at < stored!.length; ) {
+      const path = at + 12 + stored![at + 1]! + stored!.readUInt16BE(at + 2);
+      const data = path + stored!.readUInt32BE(at + 4);
+      paths.push(stored!.toString('utf8', path, data));
+      at = data + stored!.readUInt32BE(at + 8);
+    }
+    return { zxid: Number.parseInt(id.toString(), 10), paths };
+  });
 }
 
 const untilFarAway = { producerIdExpirationMs: 2 ** 50, offsetsRetentionMs: 2 ** 50 };
