@@ -17,6 +17,8 @@ export class Outage {
 
   /** What the client tells of its connections. */
   hear(event: ClientEvent): void {
+    // A connection that was closed in order is not lost: a member has left.
+    if (event.type === 'disconnected' && event.reason.startsWith('1000')) return;
     if (event.type === 'disconnected' || event.type === 'retry') this.began(event.url, event.reason);
     else if (event.type === 'connected') this.ended(event.url);
   }

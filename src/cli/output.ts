@@ -1,10 +1,13 @@
 // What commands print: results on stdout in the form that the user wants, everything else on stderr.
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 import { usageError } from './errors.ts';
 import { type Table, tableLines } from './table.ts';
 
 export const formats = ['table', 'json', 'ndjson', 'raw', 'name'] as const;
 export type Format = (typeof formats)[number];
+
+/** Clears the terminal, and goes to its first line. */
+const clearScreen = '\u001b[2J\u001b[H';
 
 /** A style of `util.styleText`. */
 type Style = Parameters<typeof styleText>[0];
@@ -64,8 +67,9 @@ export class Output {
 
   /** Characters of a line, and lines, of the terminal. */
   get size(): { columns: number; rows: number } {
-    const { columns = 80, rows = 24 } = this.#options.stdout;
-    return { columns, rows };
+    const { columns, rows } = this.#options.stdout;
+    // A terminal that nobody has given a size has 0.
+    return { columns: columns || 80, rows: rows || 24 };
   }
 
   /** Text in a style, on terminals only. */
@@ -83,6 +87,20 @@ export class Output {
   /** Writes a line to stdout. */
   line(text: string): Promise<void> {
     return this.write(`${text}\n`);
+  }
+
+  /** Draws the whole terminal anew, with as much of the text as it has room for. */
+  async screen(text: string): Promise<void> {
+    const { columns, rows } = this.size;
+    const all = text.split('\n');
+    // The last line of a terminal stays free: a line feed there would move everything up.
+    const room = Math.max(1, rows - 1);
+    const shown = all.length <= room ? all : [...all.slice(0, room - 1), `… ${all.length - room + 1} more lines`];
+    const cut = (line: string) => {
+      const plain = stripVTControlCharacters(line);
+      return plain.length <= columns ? line : plain.slice(0, columns);
+    };
+    await this.write(`${clearScreen}${shown.map(cut).join('\n')}\n`);
   }
 
   /** Tells something that is not the result, on stderr; nothing with --quiet. */

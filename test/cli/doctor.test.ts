@@ -47,6 +47,7 @@ t.test('with the URL alone it sees what the API and the metrics tell', async (t)
   }
   t.match(of('memory'), { status: 'ok', found: /MiB of 512 MiB/ });
   t.match(of('access'), { status: 'ok', found: /no policy/ });
+  t.match(of('Node.js'), { status: 'ok', found: new RegExp(`^${process.version} \\(server\\)`) });
   t.ok(
     all.every(({ status, means, remedy }) => status === 'ok' || (means && remedy)),
     'what is not ok has a remedy',

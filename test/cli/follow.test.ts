@@ -37,7 +37,9 @@ t.test('a command that follows tells of a lost connection, and goes on with anot
   await eventually(() => printed('node tree /app --live').includes('after'), 'the tree is drawn again');
   for (const { child, exited, line } of commands) {
     child.kill('SIGINT');
-    t.equal((await exited).code, 0, line);
+    const { code, stderr } = await exited;
+    t.equal(code, 0, line);
+    t.equal(stderr.split('was lost').length, 2, `${line}: its end is no loss\n${stderr}`);
   }
 });
 

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import t from 'tap';
 import { TestCli } from '../helpers/cli.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
@@ -24,6 +25,8 @@ t.test('on a terminal', { skip: hasScript ? false : 'skipped: script of util-lin
   await http(`${server.url}/v1/nodes/a/b`, 'PUT', '');
   await http(`${server.url}/v1/topics`, 'POST', { name: 'seen' });
   await http(`${server.url}/v1/topics/seen/records`, 'POST', { records: [{ key: 'k', value: 'v\u0007' }] });
+  const offsets = [{ topic: 'seen', partition: 0, offset: 0 }];
+  await http(`${server.url}/v1/groups/lagging/offsets`, 'POST', { offsets });
 
   t.test('titles are bold, unless colours are not wanted', async (t) => {
     const [bold, option, variable] = await Promise.all([
@@ -73,6 +76,20 @@ t.test('on a terminal', { skip: hasScript ? false : 'skipped: script of util-lin
     await eventually(() => tree.output.stdout.includes('appears'), 'it draws the change');
     tree.child.stdin.write('\u0003');
     t.equal((await tree.exited).code, 0);
+    const narrow = cli.startShell(
+      "exec script -qec 'stty cols 60 rows 8; weir top -c 1; weir group describe lagging --watch' /dev/null",
+      { TERM: 'xterm' },
+    );
+    await eventually(() => narrow.output.stdout.includes('lagging: '), 'it describes the group');
+    narrow.child.stdin.write('\u0003');
+    await narrow.exited;
+    const lines = stripVTControlCharacters(narrow.output.stdout).split('\r\n');
+    t.same(
+      lines.filter((line) => line.length > 60),
+      [],
+      'no line is longer than the terminal',
+    );
+    t.match(narrow.output.stdout, /… \d+ more lines/);
     const top = onTerminal('weir top -c 1');
     t.equal((await top.exited).code, 0);
     t.match(top.output.stdout, /requests\/s +\d+/);

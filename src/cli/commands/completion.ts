@@ -1,11 +1,11 @@
 // Prints the completion script of a shell.
-import { Argument, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { completionScript, type Shell, shells } from '../completion.ts';
 import { addCommand } from '../help.ts';
 
 export function addCompletionCommand(program: Command, cli: Cli): void {
-  addCommand(program, 'completion', {
+  const command = addCommand(program, 'completion <shell>', {
     summary: 'Print a script that completes commands in your shell',
     description:
       'Prints a script for bash, zsh or fish that completes commands and options, and the names of topics, groups, nodes and sessions, which it asks the server for.',
@@ -14,7 +14,6 @@ export function addCompletionCommand(program: Command, cli: Cli): void {
       { line: 'weir completion zsh >_weir', says: 'in a folder of $fpath' },
       { line: 'weir completion fish >weir.fish', says: 'in ~/.config/fish/completions' },
     ],
-  })
-    .addArgument(new Argument('<shell>', 'the shell').choices(shells))
-    .action(async (shell: Shell) => cli.out.write(completionScript(program, shell)));
+  }).action(async (shell: Shell) => cli.out.write(completionScript(program, shell)));
+  for (const argument of command.registeredArguments) argument.choices(shells);
 }

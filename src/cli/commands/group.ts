@@ -12,7 +12,6 @@ import { countText, spanText } from '../units.ts';
 
 /** How often a group that is watched is read. */
 const watchMs = 1000;
-const clear = '\u001b[2J\u001b[H';
 
 export function addGroupCommands(program: Command, cli: Cli): void {
   const group = addGroup(program, 'group', 'Describe consumer groups, and move their offsets');
@@ -34,7 +33,8 @@ export function addGroupCommands(program: Command, cli: Cli): void {
       if (options.watch) await cli.follow();
       const show = async () => {
         const body = await cli.json<Group>({ path: resourcePath('groups', name) });
-        if (options.watch && cli.out.isTerminal) await cli.out.write(clear);
+        if (options.watch && cli.out.isTerminal && cli.out.format === undefined)
+          return cli.out.screen(groupText(cli, body));
         await cli.out.show({ body, text: () => groupText(cli, body), names: () => [body.groupId] });
       };
       await show();

@@ -11,8 +11,6 @@ import { integerFrom } from '../values.ts';
 const linesMax = 10_000;
 /** How long changes are gathered before the tree is drawn again. */
 const redrawMs = 100;
-/** Clears the terminal and goes to its first line. */
-const clear = '\u001b[2J\u001b[H';
 
 interface TreeOptions {
   depth?: number;
@@ -35,19 +33,21 @@ export function addNodeTree(group: Command, cli: Cli): void {
     });
 }
 
-async function draw(cli: Cli, path: string, { depth }: TreeOptions): Promise<void> {
+async function draw(cli: Cli, path: string, { depth, live: isLive }: TreeOptions): Promise<void> {
   const nodes: WalkedNode[] = [];
   let left = 0;
   for await (const node of walk(cli, path, depth === undefined ? {} : { depth })) {
     if (nodes.length < linesMax) nodes.push(node);
     else left += 1;
   }
+  const text = () => [printable(path), ...branches(cli, nodes), ...(left > 0 ? [`… ${left} more`] : [])].join('\n');
+  if (isLive && cli.out.isTerminal && cli.out.format === undefined) return cli.out.screen(text());
   const body = { path, nodes: nodes.map(({ path: of, stat }) => ({ path: of, stat })), leftOut: left };
   await cli.out.show({
     body,
     items: () => body.nodes,
     names: () => nodes.map((node) => node.path),
-    text: () => [printable(path), ...branches(cli, nodes), ...(left > 0 ? [`… ${left} more`] : [])].join('\n'),
+    text,
   });
 }
 
@@ -76,8 +76,7 @@ async function live(cli: Cli, path: string, options: TreeOptions): Promise<void>
   await watch.started.catch(() => cli.throwUnlessEnded());
   let isFirst = true;
   const redraw = async () => {
-    if (cli.out.isTerminal) await cli.out.write(clear);
-    else if (!isFirst) await cli.out.write('\n');
+    if (!isFirst && !cli.out.isTerminal) await cli.out.write('\n');
     isFirst = false;
     await draw(cli, path, options);
   };

@@ -7,10 +7,12 @@ import { tableLines } from '../table.ts';
 import { countText, sizeText, timeText } from '../units.ts';
 import { integerFrom } from '../values.ts';
 
-const clear = '\u001b[2J\u001b[H';
 const bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /** Seconds of a sparkline. */
 const historyLength = 60;
+/** Characters of "event loop lag, ms", and of a value with the gaps around it. */
+const longestName = 18;
+const valueLength = 14;
 /** The first pause before the next attempt to reach a server, and the longest, ms. */
 const pauseMs = 200;
 const pauseMsMax = 5000;
@@ -89,10 +91,13 @@ async function show(cli: Cli, samples: readonly StatsSample[]): Promise<void> {
     );
     return;
   }
+  const names = Math.max(longestName, ...sample.lag.map(({ group }) => `lag of ${group}`.length));
+  const width = Math.max(1, cli.out.size.columns - names - valueLength);
+  const shown = samples.slice(-width);
   const row = (name: string, now: string, of: (each: StatsSample) => number): string[] => [
     name,
     now,
-    spark(samples.map(of)),
+    spark(shown.map(of)),
   ];
   const table = tableLines({
     columns: ['', { title: 'NOW', right: true }, 'LAST MINUTE'],
@@ -113,7 +118,7 @@ async function show(cli: Cli, samples: readonly StatsSample[]): Promise<void> {
       ),
     ],
   });
-  await cli.out.write(`${clear}${timeText(sample.at)} UTC\n\n${table.join('\n')}\n`);
+  await cli.out.screen(`${timeText(sample.at)} UTC\n\n${table.join('\n')}`);
 }
 
 /** Numbers as a line of bars. */

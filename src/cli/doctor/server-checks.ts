@@ -178,9 +178,9 @@ async function checkMetrics(http: Http, signal: AbortSignal): Promise<Finding[]>
 }
 
 function checkNode(metrics: Metrics): Finding {
-  const [info] = metrics.all('weir_build_info');
-  const version = info?.labels.node ?? 'unknown';
-  const major = Number(/\d+/.exec(version)?.[0] ?? 0);
+  const [info] = metrics.all('nodejs_version_info');
+  const version = info?.labels.version ?? 'unknown';
+  const major = Number(info?.labels.major);
   const found = `${version} (server), ${process.version} (this program)`;
   if (major >= 20 || version === 'unknown') return ok('Node.js', found);
   return fail('Node.js', found, 'The server is made for Node.js 20 and newer.', 'Upgrade Node.js.');
