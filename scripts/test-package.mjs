@@ -121,7 +121,15 @@ async function testWith(node, major, server, client) {
   try {
     const produced = await fetch(`${url}/v1/nodes/packed`, { method: 'PUT', body: 'by HTTP' });
     check(produced.status === 201, `PUT replied ${produced.status}`);
-    for (const path of ['/openapi.json', '/docs/errors', '/console/', '/metrics', '/health/ready']) {
+    for (const path of [
+      '/openapi.json',
+      '/docs',
+      '/docs/errors',
+      '/docs/guide/concepts',
+      '/console/',
+      '/metrics',
+      '/health/ready',
+    ]) {
       const { status } = await fetch(url + path);
       check(status === 200, `${path} replied ${status}`);
     }

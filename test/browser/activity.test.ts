@@ -32,6 +32,18 @@ t.test('a change is pinned, and leads to its node', async (t) => {
   await shown.sees('its data');
 });
 
+t.test('a session is opened to its nodes, which lead to the tree', async (t) => {
+  const { body } = await http(`${url}/v1/sessions`, 'POST', { ttl: '60s', label: 'opened' });
+  await http(`${url}/v1/nodes/held?mode=ephemeral&session=${body.session}`, 'PUT', 'x');
+  const shown = await openConsole(t, browser, url, { hash: `#/sessions/${body.id}` });
+  await shown.sees('/held');
+  await checkPage(t, shown, 'the nodes of a session');
+  await http(`${url}/v1/sessions/${body.session}`, 'DELETE');
+  await shown.sees('The session has ended, and with it this node');
+  await shown.go(`#/sessions/0000000000000000`);
+  await shown.sees('The session has ended');
+});
+
 t.test('a session shows how long it lives on, and is ended once its id is typed', async (t) => {
   const { id, session } = (await http(`${url}/v1/sessions`, 'POST', { ttl: '1h', label: 'the worker' })).body;
   await http(`${url}/v1/nodes/its-own?mode=ephemeral`, 'PUT', 'x', { 'weir-session': session });

@@ -58,6 +58,23 @@ t.test('where access control is on, a token is asked for, and what is refused sa
   await shown.sees('This cluster has access control');
 });
 
+t.test('a token that is revoked under the page is asked for anew, with the reason', async (t) => {
+  const rules = 'allow:\n  - who: ops\n    admin: true\n';
+  const policy = await writePolicy(t, ['ops'], rules);
+  const { url } = await startTestServer(t, { accessFile: policy.file });
+  const shown = await openConsole(t, browser, url, { hash: '#/topics', token: policy.tokens.ops?.token ?? '' });
+  await shown.sees('No topics yet');
+  await policy.change(rules, ['ops']);
+  await shown.sees('This cluster has access control');
+  await shown.page.waitForSelector('.field-error');
+  await policy.change(rules);
+  const holds = async () => (await http(`${url}/v1/topics`, 'GET', undefined, policy.as('ops'))).status === 200;
+  await eventually(holds, 'the policy was read again');
+  await shown.fill('Token', policy.tokens.ops?.token ?? '');
+  await shown.click('button', 'Go on');
+  await shown.sees('New topic');
+});
+
 t.test('a console that only reads offers no change', async (t) => {
   const { url } = await startTestServer(t, { console: 'read-only' });
   await http(`${url}/v1/nodes/kept`, 'PUT', 'x');

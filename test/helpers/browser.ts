@@ -134,6 +134,10 @@ export async function checkPage(t: Test, { page }: ConsolePage, what: string): P
     );
     t.same(await findingsOf(page), [], `${what}: axe-core finds nothing in the ${theme} theme`);
   }
+  t.ok(
+    await page.evaluate('document.documentElement.scrollWidth <= innerWidth'),
+    `${what}: nothing is wider than the screen`,
+  );
   await page.setViewport({ width: 360, height: 780 });
   await eventually(
     () => page.evaluate('document.documentElement.scrollWidth <= 360'),

@@ -18,6 +18,8 @@ import { Timeline } from './timeline.tsx';
 
 const refreshMs = 2000;
 const debounceMs = 150;
+/** So many topics are named. */
+const namesMax = 5;
 
 export function GroupPage({ name }: { name: string }) {
   const read = useResource(
@@ -134,6 +136,21 @@ function Tiles({ group: { groupId, members, partitions, groupEpoch, assignor, pa
 
 function Assignment({ group }: { group: Group }) {
   const matrices = assignmentMatrices(group);
+  const wanted = [...new Set(group.members.flatMap(({ topics }) => topics ?? []))].sort();
+  if (matrices.length === 0 && wanted.length > 0)
+    return (
+      <Panel>
+        <Empty
+          icon="topics"
+          title={`The group waits for ${counted(wanted.length, 'topic')}`}
+          action={<a href={linkTo('topics')}>To the topics</a>}
+        >
+          Its members want to read <code>{wanted.slice(0, namesMax).join(', ')}</code>
+          {wanted.length > namesMax && ' and more'}, which nobody has created. They begin as soon as{' '}
+          {wanted.length === 1 ? 'it is' : 'one of them is'} there.
+        </Empty>
+      </Panel>
+    );
   if (matrices.length === 0)
     return (
       <Panel>

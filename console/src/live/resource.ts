@@ -1,7 +1,8 @@
 // What a page reads: loaded when it is shown, and again at intervals, while somebody looks.
 import { effect } from '@preact/signals';
+import { isWeirError } from '@weirkeeper/client';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { isReachable } from './session.ts';
+import { isReachable, tokenNeeded } from './session.ts';
 
 export interface Resource<T> {
   /** What was read last; it stays while it is read again, and when that fails. */
@@ -46,7 +47,10 @@ export function useResource<T>(
         const data = await latest.current(own.signal);
         if (!own.signal.aborted) setState({ key, data, error: undefined, isLoading: false });
       } catch (error) {
-        if (!own.signal.aborted) setState((old) => ({ ...old, key, error, isLoading: false }));
+        if (own.signal.aborted) return;
+        // The token has expired, or was revoked: without another one nothing can be read.
+        if (isWeirError(error, 'AUTH_REQUIRED')) return tokenNeeded(error.detail);
+        setState((old) => ({ ...old, key, error, isLoading: false }));
       }
       if (everyMs !== undefined && !own.signal.aborted) timer = setTimeout(() => void read(), everyMs);
     };

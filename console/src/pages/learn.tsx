@@ -54,14 +54,16 @@ export default function Learn() {
               </p>
             )}
           </Panel>
-          <Panel title="The nodes" isFlush actions={<span class="hint">{count(present.size)}, live</span>}>
-            <NodeList nodes={shown} marks={marks} picked={picked} onPick={setPicked} />
-            {isCut && (
-              <p class="table-note hint">
-                There are more nodes than this page follows. The <a href={linkTo('tree')}>tree</a> has all of them.
-              </p>
-            )}
-          </Panel>
+          <div class="learn-nodes">
+            <Panel title="The nodes" isFlush actions={<span class="hint">{count(present.size)}, live</span>}>
+              <NodeList nodes={shown} marks={marks} picked={picked} onPick={setPicked} />
+              {isCut && (
+                <p class="table-note hint">
+                  There are more nodes than this page follows. The <a href={linkTo('tree')}>tree</a> has all of them.
+                </p>
+              )}
+            </Panel>
+          </div>
         </div>
         <aside class="learn-side" aria-label="Story">
           <Panel title="Try it">

@@ -114,8 +114,8 @@ function FigureTiles({ newest }: { newest: StatsSample | undefined }) {
       <Tile
         label="Largest lag"
         value={newest ? count(lag?.lag ?? 0) : nothing}
-        note={lag ? lag.group : 'no group is behind'}
-        href={lag ? linkTo('groups', [lag.group]) : linkTo('groups')}
+        note={lag && lag.lag > 0 ? lag.group : 'no group is behind'}
+        href={lag && lag.lag > 0 ? linkTo('groups', [lag.group]) : linkTo('groups')}
       />
     </>
   );

@@ -107,7 +107,7 @@ function IdCell({ id }: { id: string }) {
 
 function columnsOf(onEnd: (session: Session) => void): Column<Session>[] {
   return [
-    { id: 'id', head: 'Id', width: '170px', cell: ({ id }) => <IdCell id={id} />, sortBy: ({ id }) => id },
+    { id: 'id', head: 'Id', width: '140px', cell: ({ id }) => <IdCell id={id} />, sortBy: ({ id }) => id },
     {
       id: 'label',
       head: 'Label',
@@ -142,6 +142,7 @@ function columnsOf(onEnd: (session: Session) => void): Column<Session>[] {
       head: 'Ephemerals',
       width: '110px',
       isNumber: true,
+      isMinor: true,
       cell: ({ ephemerals }) => count(ephemerals),
       sortBy: ({ ephemerals }) => ephemerals,
     },
@@ -159,7 +160,7 @@ function columnsOf(onEnd: (session: Session) => void): Column<Session>[] {
           {
             id: 'end',
             head: 'Action',
-            width: '84px',
+            width: '66px',
             cell: (session: Session) => (
               <Button kind="quiet" onClick={() => onEnd(session)} title={`End session ${session.id}`}>
                 End

@@ -77,6 +77,13 @@ export function RecordsView({ topic }: { topic: Topic }) {
               </>
             }
           >
+            <div class="new-rows-place">
+              {tail.waiting > 0 && (
+                <button class="new-rows" type="button" onClick={showNew}>
+                  {tail.waiting >= tailLimits.rowsMax ? `${count(tail.waiting)} or more` : count(tail.waiting)} new
+                </button>
+              )}
+            </div>
             {rows.length === 0 && !found.isSearching && missing === undefined ? (
               <NoRecords topic={topic} isFiltered={query.key !== '' || query.contains !== ''} produce={produce} />
             ) : (
@@ -90,11 +97,6 @@ export function RecordsView({ topic }: { topic: Topic }) {
               />
             )}
           </Panel>
-          {tail.waiting > 0 && (
-            <button class="new-rows" type="button" onClick={showNew}>
-              {tail.waiting >= tailLimits.rowsMax ? `${count(tail.waiting)} or more` : count(tail.waiting)} new
-            </button>
-          )}
         </div>
         {open && <RecordDetail row={open} onClose={() => setOpen(undefined)} />}
       </div>

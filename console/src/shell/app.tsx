@@ -94,7 +94,7 @@ function Loaded({ page }: { page: PageSpec }) {
       'A part of the console could not be loaded. A new version of the server has other files: reload the page.';
     return <Problem error={new Error(detail)} onRetry={() => location.reload()} />;
   }
-  return Shown ? <Shown /> : null;
+  return Shown ? <Shown /> : <p class="hint late">Loading the page…</p>;
 }
 
 function Waiting() {

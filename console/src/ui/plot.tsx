@@ -127,7 +127,7 @@ function optionsOf(element: HTMLElement, latest: Latest, isBinary: boolean): uPl
     legend: { show: false },
     cursor: { y: false, points: { size: 5 } },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.15)] } },
-    padding: [10, 16, 0, 0],
+    padding: [10, 26, 0, 0],
     axes: [
       { ...axis, size: 26, gap: 4, space: 84, values: (_plot, values) => timesOf(values) },
       {
