@@ -1,5 +1,6 @@
 // Which verbs an identity has on which nodes: a trie by the names in the path, built once from the rules of a policy. A decision costs
-// one step for each name of the path, however many rules there are.
+// one step for each name of the path, however many rules there are; those on nodes that are often asked for are kept.
+import { LRUCache } from 'lru-cache';
 import { includes, type Verb, type VerbSet } from './verbs.ts';
 
 interface Branch {
@@ -11,6 +12,15 @@ interface Branch {
   subtree: VerbSet;
   below: Map<string, Branch>;
 }
+
+/**
+ * The verbs that were found last, by the rules and the path: to find them once more costs a fifth. All identities share the room, as there
+ * may be any number of them.
+ */
+const known = new LRUCache<string, VerbSet>({ maxSize: 20_000, sizeCalculation: () => 1 });
+/** Characters of the paths for which they are kept. */
+const knownLengthMax = 256;
+let made = 0;
 
 /** Says what is wrong with the pattern of a node; undefined if nothing is. */
 export function nodePatternProblem(pattern: string): string | undefined {
@@ -26,6 +36,8 @@ export function nodePatternProblem(pattern: string): string | undefined {
 
 export class NodeRules {
   readonly #root: Branch = newBranch();
+  /** The beginning of its keys in `known`; another one after each change. */
+  #key = newKey();
 
   /** Adds a rule. @param pattern without problem: `/a`, `/a/*` or `/a/**` */
   add(pattern: string, verbs: VerbSet): void {
@@ -33,6 +45,7 @@ export class NodeRules {
     const last = names.at(-1);
     const isWide = last === '*' || last === '**';
     if (isWide) names.pop();
+    this.#key = newKey();
     let branch = this.#root;
     for (const name of names) {
       const next = branch.below.get(name) ?? newBranch();
@@ -46,16 +59,27 @@ export class NodeRules {
 
   /** Whether `verb` is allowed on the node at `path`. */
   allows(verb: Verb, path: string): boolean {
+    if (path.length > knownLengthMax) return includes(this.#verbsOn(path), verb);
+    const key = this.#key + path;
+    let verbs = known.get(key);
+    if (verbs === undefined) {
+      verbs = this.#verbsOn(path);
+      known.set(key, verbs);
+    }
+    return includes(verbs, verb);
+  }
+
+  #verbsOn(path: string): VerbSet {
     let branch: Branch | undefined = this.#root;
     let inherited: VerbSet = branch.subtree;
-    if (path === '/') return includes(inherited | branch.node, verb);
+    if (path === '/') return inherited | branch.node;
     let start = 1;
     for (;;) {
       const end = path.indexOf('/', start);
       const isLast = end < 0;
       const next: Branch | undefined = branch.below.get(isLast ? path.slice(start) : path.slice(start, end));
-      if (isLast) return includes(inherited | branch.children | (next ? next.node | next.subtree : 0), verb);
-      if (!next) return includes(inherited, verb);
+      if (isLast) return inherited | branch.children | (next ? next.node | next.subtree : 0);
+      if (!next) return inherited;
       inherited |= next.subtree;
       branch = next;
       start = end + 1;
@@ -73,6 +97,11 @@ export class NodeRules {
     }
     return includes(inherited, verb);
   }
+}
+
+function newKey(): string {
+  made += 1;
+  return `${made} `;
 }
 
 function newBranch(): Branch {

@@ -34,6 +34,23 @@ t.test('/a/** stands for the node and all below it', async (t) => {
   t.notOk(rules.allowsSubtree('read', '/'));
 });
 
+t.test('rules that are changed or of another identity decide anew, for any number of nodes', async (t) => {
+  const [rules, others] = [nodeRules({ '/a/**': read }), nodeRules({ '/b/**': read })];
+  for (let again = 0; again < 2; again += 1) {
+    t.ok(rules.allows('read', '/a/x'));
+    t.notOk(others.allows('read', '/a/x'));
+  }
+  t.notOk(rules.allows('write', '/a/x'));
+  rules.add('/a/x', write);
+  t.ok(rules.allows('write', '/a/x'));
+  const long = `/a/${'x'.repeat(1000)}`;
+  const decisions = Array.from({ length: 60_000 }, (_, n) => {
+    const path = `/${n % 2 === 0 ? 'a' : 'b'}/${n % 25_000}`;
+    return rules.allows('read', path) === (n % 2 === 0) && rules.allows('read', long);
+  });
+  t.ok(decisions.every(Boolean));
+});
+
 t.test('the root has patterns of its own', async (t) => {
   t.ok(nodeRules({ '/': read }).allows('read', '/'));
   t.notOk(nodeRules({ '/': read }).allows('read', '/a'));
