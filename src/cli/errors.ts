@@ -71,6 +71,7 @@ const unreachableCodes: ReadonlySet<string> = new Set(['UNREACHABLE', 'LOADING',
 /** What the server says of its API, as the command line has it. */
 const commandsFor: readonly (readonly [api: string, command: string])[] = [
   ['POST /v1/topics creates one', 'weir topic create makes one'],
+  ['Send a token: Authorization: Bearer weir_…', 'Give a token: --token, WEIR_TOKEN, or a context'],
   ['DELETE of a node also takes recursive=true', 'weir node rm -r deletes all of it'],
 ];
 

@@ -17,8 +17,8 @@ export class Outage {
 
   /** What the client tells of its connections. */
   hear(event: ClientEvent): void {
-    // A connection that was closed in order is not lost: a member has left.
-    if (event.type === 'disconnected' && event.reason.startsWith('1000')) return;
+    // What was closed in order is not lost: a member has left (1000), or the server has refused it and says why.
+    if (event.type === 'disconnected' && /^(1000|44(?!08|29)\d\d)\b/.test(event.reason)) return;
     if (event.type === 'disconnected' || event.type === 'retry') this.began(event.url, event.reason);
     else if (event.type === 'connected') this.ended(event.url);
   }

@@ -36,6 +36,10 @@ t.test('a token that weir made, an authority of its own, and what the policy all
   t.equal(refused.code, 1);
   t.match(refused.stderr, /reader/);
   t.same([nobody.code, untrusted.code], [1, 5]);
+  t.match(nobody.stderr, /Give a token: --token, WEIR_TOKEN, or a context\.\n$/);
+  const follower = await cli.runProcess(['consume', '-g', 'none', 'clicks'], { env });
+  t.equal(follower.code, 1);
+  t.match(follower.stderr, /^reader needs [^\n]+\n$/, 'a refusal is no lost connection');
   t.match(untrusted.stderr, /does not respond: .*certificate/);
 
   // Over a socket, too.
