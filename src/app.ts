@@ -40,6 +40,7 @@ import { errorHandler, notFoundHandler, refuseUrl } from './http/plugins/error-h
 import { hostCheck } from './http/plugins/host.ts';
 import { identityLimits } from './http/plugins/identity-limits.ts';
 import { jsonResponses } from './http/plugins/json-responses.ts';
+import { largeReads } from './http/plugins/large-reads.ts';
 import { originCheck } from './http/plugins/origin.ts';
 import { requestHeadCheck } from './http/plugins/request-head.ts';
 import { requestLog } from './http/plugins/request-log.ts';
@@ -229,7 +230,9 @@ export async function buildApp(
     metrics,
   });
   await app.register(slowSenders, { timeouts, metrics });
-  await app.register(timeLimit, { replyMs: broker.store.connection.timeouts.replyMs });
+  const { replyMs } = broker.store.connection.timeouts;
+  await app.register(timeLimit, { replyMs });
+  await app.register(largeReads, { limits: limits.admission, replyMs, refuse, metrics });
   const names = { machine: hostname(), advertisedUrl: config.advertisedUrl, allowed: config.allowedHosts };
   await app.register(hostCheck, { names, metrics, log });
   await app.register(originCheck, { metrics, log });

@@ -26,26 +26,3 @@ export class KnownSizes {
     this.#sizes.set(name, size);
   }
 }
-
-/** Data of more bytes weigh more than a usual request. */
-const largeBytes = 64 * 1024;
-
-/** The bytes of large nodes, once they were read. */
-export class NodeSizes {
-  readonly #sizes = new KnownSizes('*');
-  /** How many bytes of data a GET, whose query is not validated yet, will read; undefined if that is not known, or none. */
-  readonly of = (request: FastifyRequest): number | undefined => {
-    const { view = 'data' } = request.query as { view?: unknown };
-    return view === 'data' || view === 'node' ? this.#sizes.of(request) : undefined;
-  };
-
-  /** Notes the size of what a request has read, and passes it on. */
-  noted(request: FastifyRequest): <T extends { data: Buffer }>(read: T) => T {
-    return (read) => {
-      const { length } = read.data;
-      const { '*': path } = request.params as { '*': string };
-      if (length > largeBytes || this.#sizes.of(request) !== undefined) this.#sizes.set(path, length);
-      return read;
-    };
-  }
-}

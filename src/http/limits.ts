@@ -56,6 +56,11 @@ export interface AdmissionLimits {
   responsesBytesMax: number;
   /** Unread bytes of all sockets and event streams together; up to 8 MiB may wait for one reader. */
   readersBytesMax: number;
+  /** Bytes of large nodes that are read and sent at once: four of the largest usual ones, as more at once would not be faster. */
+  largeReadBytesMax: number;
+  /** Reads of large nodes that wait for their turn, about 10 KiB of memory each; and the longest wait, ms, at which clients give up, too. */
+  largeReadsWaitingMax: number;
+  largeReadWaitMsMax: number;
 }
 
 export const defaultAdmissionLimits: AdmissionLimits = {
@@ -73,6 +78,9 @@ export const defaultAdmissionLimits: AdmissionLimits = {
   reservedBodiesBytesMax: 16 * MiB,
   responsesBytesMax: 256 * MiB,
   readersBytesMax: 256 * MiB,
+  largeReadBytesMax: 4 * MiB,
+  largeReadsWaitingMax: 4000,
+  largeReadWaitMsMax: 30_000,
 };
 
 /** The time limits for clients, ms. */

@@ -15,6 +15,7 @@ const kindTexts = {
   searches: 'searches of records in flight',
   exports: 'exports of nodes in flight',
   imports: 'imports of nodes in flight',
+  largeReads: 'reads of large nodes',
   sockets: 'WebSockets',
   watches: 'watches on sockets',
   bodies: 'bytes of bodies in memory',

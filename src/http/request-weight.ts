@@ -8,8 +8,6 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether it reads records or history, at most `maxBytes` of them. */
     readsRecords?: boolean;
-    /** How many bytes it will read, as far as that is known before. */
-    readBytesOf?: (request: FastifyRequest) => number | undefined;
     /** How many partitions, members or offsets the response describes; undefined if that is not known before. */
     itemsOf?: (request: FastifyRequest) => number | undefined;
   }
@@ -39,12 +37,12 @@ export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   const asked = (query ?? {}) as Record<string, unknown>;
   // The Kafka REST dialect has another name for it.
   const { limit, maxBytes = asked.max_bytes, recursive, stats, view } = asked;
-  const { readsRecords, readBytesOf, itemsOf } = request.routeConfig;
+  const { readsRecords, itemsOf } = request.routeConfig;
   let weight = 1 + bodyBytes / bytesPerUnit + operationsIn(body) / operationsPerUnit;
   weight +=
     number(limit ?? (view === 'tree' || view === 'children' ? listedUsual : 0)) /
     (view === 'tree' || isSet(stats) ? statsPerUnit : namesPerUnit);
-  weight += number(maxBytes ?? (readsRecords ? fetchBytesDefault : readBytesOf?.(request))) / readBytesPerUnit;
+  weight += number(maxBytes ?? (readsRecords ? fetchBytesDefault : 0)) / readBytesPerUnit;
   weight += (itemsOf?.(request) ?? 0) / itemsPerUnit;
   if (method === 'DELETE' && isSet(recursive)) weight += recursiveDeleteWeight;
   return Math.floor(weight);

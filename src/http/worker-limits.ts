@@ -36,6 +36,7 @@ export function limitsOfWorker(
       reservedBodiesBytesMax: part(admission.reservedBodiesBytesMax, leastBytes.reservedBodies),
       responsesBytesMax: part(admission.responsesBytesMax, leastBytes.responses),
       readersBytesMax: part(admission.readersBytesMax, leastBytes.readers),
+      largeReadsWaitingMax: part(admission.largeReadsWaitingMax),
     },
     connections: {
       ...connections,

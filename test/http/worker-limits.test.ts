@@ -16,6 +16,7 @@ t.test('together the workers have no more than the server, of everything that is
     'watchesMax',
     'unknownHandlesMax',
     'requestsWaitingMax',
+    'largeReadsWaitingMax',
   ] as const;
   const exceeded: string[] = [];
   for (let workers = 1; workers <= 256; workers += 1) {

@@ -1,6 +1,7 @@
 // Reads of nodes from this broker's memory (guarantee N9): the newest state that the broker has received, as a ZooKeeper server
 // replies from its own copy. What is not in memory is read from the store, and kept.
 import { hasCode, ServiceError } from '../../core/service-error.ts';
+import type { LargeRead } from '../../store/redis/concurrency-limiter.ts';
 import type { Namespace } from '../../store/tree/namespace.ts';
 import type { Metrics } from '../metrics.ts';
 import type { EventTail } from './event-tail.ts';
@@ -32,6 +33,8 @@ interface LocalReadOptions {
   minZxid?: number | undefined;
   /** Called before a read returns, or fails with NO_NODE, with the source of the result. */
   served?: (source: ReadSource) => void;
+  /** Reads large data from the store when it is their turn. */
+  inTurn?: LargeRead;
 }
 
 /** Zxids beyond this differ in their epoch (docs/adr/003-epochs-in-zxids.md). */
@@ -93,7 +96,7 @@ export class LocalNodes {
    */
   reads(options: LocalReadOptions = {}): NodeReads {
     return {
-      get: (path) => this.#read(path, options, this.#data(path)),
+      get: (path) => this.#read(path, options, this.#data(path, options.inTurn)),
       stat: (path) => this.#read(path, options, this.#stat(path)),
       children: (path, page) => this.#read(path, options, this.#children(path, page)),
     };
@@ -112,13 +115,13 @@ export class LocalNodes {
     };
   }
 
-  #data(path: string): ReadSteps<Awaited<ReturnType<NodeReads['get']>>> {
+  #data(path: string, inTurn?: LargeRead): ReadSteps<Awaited<ReturnType<NodeReads['get']>>> {
     return {
       fromMemory: (cache, zxid) => {
         const { stat, content } = cache.node(path, zxid) ?? {};
         return stat && content && { zxid, stat, ...content };
       },
-      fromStore: () => this.#namespace.get(path),
+      fromStore: () => this.#namespace.get(path, { inTurn }),
       kept: ({ zxid, stat, contentType, data }) => ({ zxid, stat, content: { contentType, data } }),
     };
   }

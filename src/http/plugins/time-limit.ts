@@ -3,11 +3,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { ServiceError } from '../../core/service-error.ts';
-import { withTimeout } from '../../store/redis/with-timeout.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Deadline of the response, as performance.now(). */
+    /** Deadline of the response, as performance.now(); it may be set anew while the request waits for other reasons than the store. */
     respondByMs: number;
   }
 }
@@ -31,7 +30,7 @@ async function installTimeLimit(app: FastifyInstance, { replyMs }: TimeLimitOpti
     const effect = timeoutTexts[limit];
     route.handler = function limited(request, reply) {
       const work: unknown = handler.call(this, request, reply);
-      return work instanceof Promise && isLimited(request) ? withDeadline(work, request, reply, effect) : work;
+      return work instanceof Promise && isLimited(request) ? withDeadline(work, request, reply, effect, replyMs) : work;
     };
   });
 }
@@ -63,14 +62,28 @@ function isLimited({ admittedAs, query }: FastifyRequest): boolean {
 
 function withDeadline<T>(
   work: Promise<T>,
-  { respondByMs }: FastifyRequest,
+  request: FastifyRequest,
   reply: FastifyReply,
   effect: string,
+  replyMs: number,
 ): Promise<T> {
-  return withTimeout(work, Math.max(0, respondByMs - performance.now()), () => {
-    // The handler still runs, and must not send a second response.
-    const { send } = reply;
-    reply.send = (payload) => (reply.sent ? reply : send.call(reply, payload));
-    return new ServiceError('STORE_UNAVAILABLE', `The store did not reply in time. ${effect}`);
+  return new Promise<T>((resolve, reject) => {
+    let timer: NodeJS.Timeout;
+    const check = () => {
+      const leftMs = request.respondByMs - performance.now();
+      if (leftMs > 0) {
+        timer = setTimeout(check, Math.min(leftMs, replyMs));
+        return;
+      }
+      // Replies that arrived while this process was busy are read before the immediate.
+      setImmediate(() => {
+        // The handler still runs, and must not send a second response.
+        const { send } = reply;
+        reply.send = (payload) => (reply.sent ? reply : send.call(reply, payload));
+        reject(new ServiceError('STORE_UNAVAILABLE', `The store did not reply in time. ${effect}`));
+      });
+    };
+    check();
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

@@ -23,6 +23,7 @@ import { toJsonData } from '../../core/json-data.ts';
 import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { nameOf, pathProblem, sequentialPathProblem, shownPath } from '../../core/tree/path.ts';
+import type { LargeRead } from '../../store/redis/concurrency-limiter.ts';
 import type { Op, OpResult } from '../../store/tree/namespace.ts';
 import {
   absentTag,
@@ -38,7 +39,6 @@ import {
   type WriteCondition,
   writeConditionOf,
 } from '../conditions.ts';
-import { NodeSizes } from '../known-items.ts';
 import { ndjsonType } from '../media-types.ts';
 import { type ExportOptions, exportHandler } from '../node-export.ts';
 import { nodeLocation, nodePathOf } from '../node-path.ts';
@@ -76,7 +76,6 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
   const { broker } = options;
   const { namespace } = broker.store;
   const sendExport = exportHandler(options);
-  const sizes = new NodeSizes();
 
   // A node takes any bytes of any type: nothing is parsed.
   app.removeAllContentTypeParsers();
@@ -102,9 +101,20 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
   });
 
   /** Where a GET reads. @throws ServiceError BAD_REQUEST */
-  function readsOf({ read, minZxid, view, stats }: z.output<typeof getNodeQuery>, reply: FastifyReply) {
+  function readsOf(
+    request: FastifyRequest,
+    { read, minZxid, view, stats }: z.output<typeof getNodeQuery>,
+    reply: FastifyReply,
+  ) {
+    const inTurn: LargeRead = (bytes, readAll) => request.readInTurn(reply, bytes, readAll);
     if (read === undefined) {
-      if (minZxid === undefined) return namespace;
+      if (minZxid === undefined) {
+        return {
+          get: (path: string) => namespace.get(path, { inTurn }),
+          stat: (path: string) => namespace.stat(path),
+          children: (...asked: Parameters<typeof namespace.children>) => namespace.children(...asked),
+        };
+      }
       throw new ServiceError(
         'BAD_REQUEST',
         'minZxid belongs to read=local; other reads reflect every change. Leave it out.',
@@ -114,7 +124,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
       const what = view === 'tree' ? 'A tree is' : 'Children with stats=true are';
       throw new ServiceError('BAD_REQUEST', `${what} not read from memory; leave out read=local.`);
     }
-    return broker.localNodes.reads({ minZxid, served: (source) => reply.header('weir-read', source) });
+    return broker.localNodes.reads({ minZxid, inTurn, served: (source) => reply.header('weir-read', source) });
   }
 
   app.get(
@@ -125,7 +135,6 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
         admission: 'work',
         timeLimit: 'read',
         takesConditions: true,
-        readBytesOf: sizes.of,
       },
       schema: {
         tags: ['nodes'],
@@ -161,7 +170,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
       const path = request.nodePath;
       const { view, limit, after, stats, depth, wait } = request.query;
       if (view === 'export') return sendExport(request, reply, path);
-      const reads = readsOf(request.query, reply);
+      const reads = readsOf(request, request.query, reply);
       refuseConditions(request, 'If-Match');
       const known = conditionOf('If-None-Match', request.headers['if-none-match']);
       if (view === 'tree') {
@@ -207,7 +216,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
       }
       switch (view) {
         case 'data': {
-          const { zxid, stat, contentType, data } = await reads.get(path).then(sizes.noted(request)).catch(absent);
+          const { zxid, stat, contentType, data } = await reads.get(path).catch(absent);
           if (isUnchanged(reply, zxid, dataTag(stat), known)) return reply.code(304).send();
           reply.isStoredContent = true;
           // Data stored by one user must not run as a script in the browser of another.
@@ -218,7 +227,7 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
             .send(data);
         }
         case 'node': {
-          const { zxid, stat, contentType, data } = await reads.get(path).then(sizes.noted(request)).catch(absent);
+          const { zxid, stat, contentType, data } = await reads.get(path).catch(absent);
           if (isUnchanged(reply, zxid, statTag(stat), known)) return reply.code(304).send();
           return { path, ...toJsonData(data), contentType, stat };
         }

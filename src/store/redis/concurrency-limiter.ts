@@ -3,6 +3,9 @@
 // usual packages (p-limit, p-queue) have no limit on the wait.
 import { ServiceError } from '../../core/service-error.ts';
 
+/** Reads so many bytes when there is room for them. */
+export type LargeRead = <T>(bytes: number, read: () => Promise<T>) => Promise<T>;
+
 interface QueuedTask {
   weight: number;
   start(): void;

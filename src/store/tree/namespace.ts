@@ -1,6 +1,5 @@
 // The tree of nodes: typed calls of lua/nodes. The scripts do all checks, in ZooKeeper's order; this file encodes operations, decodes
 // results, and keeps large requests from blocking small ones.
-
 import type { Stat } from '../../../schemas/common.ts';
 import type { TreeNode } from '../../../schemas/nodes.ts';
 import type { Creator } from '../../core/creator.ts';
@@ -10,7 +9,7 @@ import type { IdempotencyKey } from '../idempotency.ts';
 import type { CoordinationKeys } from '../keys.ts';
 import type { Origin } from '../origin.ts';
 import { CallBatcher } from '../redis/call-batcher.ts';
-import { ConcurrencyLimiter } from '../redis/concurrency-limiter.ts';
+import { ConcurrencyLimiter, type LargeRead } from '../redis/concurrency-limiter.ts';
 import type { StoreConnection } from '../redis/connection.ts';
 import { OrderedCalls, type OrderedRequest } from '../redis/ordered-calls.ts';
 import { bytes, decodeReply, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
@@ -54,6 +53,8 @@ interface ReadOptions {
    * once without a connection to the store.
    */
   origin?: Origin | undefined;
+  /** Reads large data when there is room for so many bytes; absent: with the large reads of the broker itself. */
+  inTurn?: LargeRead | undefined;
 }
 
 export interface WriteOptions extends ReadOptions {
@@ -156,8 +157,7 @@ export class Namespace {
     const args = isWrite ? this.#writeArguments(requests.flat()) : requests.flat();
     const reply = await this.#connection.call(script, this.#keys.root, args, { ordered: true });
     if (isWrite) return reply.map((result) => [result]);
-    // A page is a call by itself.
-    if (script === 'nodes/children') return [reply];
+    if (script === 'nodes/children') return [reply]; // A page is a call by itself.
     const [zxid = 0, ...results] = reply;
     return results.map((result) => [zxid, result]);
   }
@@ -180,9 +180,8 @@ export class Namespace {
       checkPaths(operations);
       if (!options.privileged) checkTransaction(operations, this.limits.maxNodeBytes);
     } catch (error) {
-      const { origin, sequence } = options;
-      if (!sequence || !origin || !(error instanceof ServiceError)) throw error;
-      return this.refuse(error, origin, sequence);
+      if (!options.sequence || !options.origin || !(error instanceof ServiceError)) throw error;
+      return this.refuse(error, options.origin, options.sequence);
     }
     // The script reads the subtree from Redis, so it would miss earlier operations of the same transaction.
     if (operations.length > 1 && operations.some(isOfSubtree)) {
@@ -248,11 +247,12 @@ export class Namespace {
   }
 
   /** Reads a node with its data. @throws ServiceError NO_NODE (field `zxid`) */
-  async get(path: string, { origin }: ReadOptions = {}): Promise<NodeData> {
+  async get(path: string, { origin, inTurn }: ReadOptions = {}): Promise<NodeData> {
     let { zxid, reply } = await this.#readOne(path, 'data', origin);
     // The size of large data, which are read in a call of their own, when there is room for them.
     if (typeof reply === 'number') {
-      const [read] = await this.limiters.large_reads.run(() => this.#read([{ path, view: 'all' }]), reply);
+      const limited: LargeRead = inTurn ?? ((size, all) => this.limiters.large_reads.run(all, size));
+      const [read] = await limited(reply, () => this.#read([{ path, view: 'all' }]));
       ({ zxid, reply } = required(read, 'reply to a read'));
     }
     if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/get', reply);
