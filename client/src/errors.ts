@@ -19,37 +19,23 @@ interface WeirErrorFields {
 /** Why an operation failed. Programs use `code`, people read `detail`. */
 export class WeirError extends Error {
   override readonly name = 'WeirError';
-  readonly code: ErrorCode | ClientErrorCode;
+  declare readonly code: ErrorCode | ClientErrorCode;
   /** The HTTP status of the problem; 0 if the server gave none. */
-  readonly status: number;
+  declare readonly status: number;
   /** Whether the same operation may succeed later. */
-  readonly retryable: boolean;
-  readonly detail: string;
+  declare readonly retryable: boolean;
+  declare readonly detail: string;
   /** Names the request in the server's log. */
-  readonly requestId: string | undefined;
+  declare readonly requestId: string | undefined;
   /** Whether the operation may have taken effect though it failed. */
-  readonly maybeDone: boolean;
+  declare readonly maybeDone: boolean;
   /** Further fields of the problem, such as `logStartOffset`, `failed` or `oldest`. */
-  readonly fields: { readonly [name: string]: unknown };
+  declare readonly fields: { readonly [name: string]: unknown };
 
-  constructor({
-    code,
-    detail,
-    status = 0,
-    retryable = false,
-    requestId,
-    maybeDone = false,
-    fields = {},
-    cause,
-  }: WeirErrorFields) {
+  constructor(fields: WeirErrorFields) {
+    const { code, detail, cause } = fields;
     super(`${code}: ${detail}`, { cause });
-    this.code = code;
-    this.detail = detail;
-    this.status = status;
-    this.retryable = retryable;
-    this.requestId = requestId;
-    this.maybeDone = maybeDone;
-    this.fields = fields;
+    Object.assign(this, { status: 0, retryable: false, requestId: undefined, maybeDone: false, fields: {} }, fields);
   }
 }
 
@@ -88,9 +74,7 @@ export function misconfigured(detail: string, cause?: unknown): WeirError {
 
 /** The same error, of an operation that may have taken effect. */
 export function withMaybeDone(error: WeirError): WeirError {
-  const { code, detail, status, retryable, requestId, fields, maybeDone } = error;
-  if (maybeDone) return error;
-  return new WeirError({ code, detail, status, retryable, requestId, fields, maybeDone: true, cause: error });
+  return error.maybeDone ? error : new WeirError({ ...error, maybeDone: true, cause: error });
 }
 
 /** What everything that a closed client is asked to do fails with. */

@@ -13,10 +13,14 @@ export type SessionStateName = 'connected' | 'suspended' | 'lost';
 /** The share of the time to live that is left when `signal` is aborted: time to stop before the session can have ended. */
 const marginShare = 0.2;
 
-/** A page that was frozen is told so before its timers run, and before anything else does what only a holder may do. */
+/**
+ * A page that was frozen, or hidden so that its timers were late, is told so before they run, and before anything else does what only a
+ * holder may do.
+ */
 const { document: page } = globalThis as {
-  document?: Record<'addEventListener' | 'removeEventListener', (event: 'resume', listener: () => void) => void>;
+  document?: Record<'addEventListener' | 'removeEventListener', (event: string, listener: () => void) => void>;
 };
+const wakeUps = ['resume', 'visibilitychange'];
 
 export class SessionState {
   readonly id: string;
@@ -31,7 +35,6 @@ export class SessionState {
   #deadline: number;
   #controller = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #resumed = () => this.#watchDeadline();
 
   /** @param sentAt when the request that created it was sent: its time to live began later than that */
   constructor(
@@ -45,8 +48,8 @@ export class SessionState {
     this.#onEvent = onEvent;
     this.#deadline = sentAt + this.ttlMs;
     onEvent({ type: 'session', id: this.id, state: 'connected' });
-    page?.addEventListener('resume', this.#resumed);
-    this.#watchDeadline();
+    for (const event of wakeUps) page?.addEventListener(event, this.checkDeadline);
+    this.checkDeadline();
   }
 
   get state(): SessionStateName {
@@ -83,7 +86,7 @@ export class SessionState {
     if (this.#controller.signal.aborted) this.#controller = new AbortController();
     this.#change('connected');
     for (const listener of [...this.#renewals]) listener(this.#deadline);
-    this.#watchDeadline();
+    this.checkDeadline();
   }
 
   suspended(): void {
@@ -94,7 +97,7 @@ export class SessionState {
   lose(reason: WeirError): void {
     if (this.#state === 'lost') return;
     clearTimeout(this.#timer);
-    page?.removeEventListener('resume', this.#resumed);
+    for (const event of wakeUps) page?.removeEventListener(event, this.checkDeadline);
     this.#controller.abort(reason);
     this.#change('lost');
     this.#listeners.clear();
@@ -112,17 +115,17 @@ export class SessionState {
     return this.#deadline - this.ttlMs * marginShare - now();
   }
 
-  /** Aborts the signal when its time has come: at once, if it has passed already. */
-  #watchDeadline(): void {
+  /** Aborts the signal when its time has come: at once, if it has passed already. Whatever runs may call it, as timers may be late. */
+  readonly checkDeadline = (): void => {
     clearTimeout(this.#timer);
     if (this.#controller.signal.aborted) return;
     const leftMs = this.#leftMs();
     if (leftMs > 0) {
-      this.#timer = setTimeout(() => this.#watchDeadline(), leftMs);
+      this.#timer = setTimeout(this.checkDeadline, leftMs);
       return;
     }
     const detail = `Session ${this.id} was not renewed in time: it may end before the next renewal.`;
     this.suspended();
     this.#controller.abort(new WeirError({ code: 'SESSION_EXPIRED', detail, status: 410 }));
-  }
+  };
 }

@@ -57,6 +57,7 @@ export class SocketLink implements Link {
   #zxid = 0;
   readonly #silence: Silence;
   #renewedAt = 0;
+  #tickedAt = 0;
   #isFlushDue = false;
   #isGapDue = false;
   #gaps = 0;
@@ -156,8 +157,7 @@ export class SocketLink implements Link {
   }
 
   #stop(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#timer = void clearInterval(this.#timer);
     this.#isReady = false;
     this.#socket.stop();
   }
@@ -251,12 +251,10 @@ export class SocketLink implements Link {
     for (;;) {
       const frame = this.#outbox.nextFrame(this.#session);
       if (frame === undefined) return;
-      if (frame === 'session') {
-        this.#createSession();
-        return;
-      }
+      if (frame === 'session') break;
       this.#socket.send(frame);
     }
+    this.#createSession();
   }
 
   #control(
@@ -270,6 +268,8 @@ export class SocketLink implements Link {
   }
 
   #received(text: string): void {
+    // What arrives is not throttled as the timers of a hidden tab are.
+    if (now() - this.#tickedAt > 2 * tickMsMax) this.#tick();
     for (const frame of [JSON.parse(text)].flat() as (SocketResponse | SocketEvent)[]) {
       if ('type' in frame) this.#event(frame as SocketEvent);
       else this.#answered(frame as SocketResponse);
@@ -371,6 +371,8 @@ export class SocketLink implements Link {
   /** What is due by time: renewals, a question to a silent connection, and the end of patience. */
   #tick(): void {
     const time = now();
+    this.#tickedAt = time;
+    this.#session?.checkDeadline();
     this.#outbox.expire(time - this.#settings.retryForMs, () =>
       noResponse(this.#settings.retryForMs, this.#socket.url),
     );

@@ -115,6 +115,24 @@ t.test(
   },
 );
 
+t.test('a client whose timers hardly run, as those of a hidden tab, renews its session by what arrives', async (t) => {
+  const timers = t.intercept(globalThis, 'setInterval', { value: () => undefined });
+  const weir = startClient(t, server.url, { sessionTtl: '4s' });
+  await weir.tree.create('/throttled');
+  timers.restore();
+  const session = await weir.ownSession();
+  const first = session.deadline;
+  const watch = weir.watch('/throttled');
+  await watch.started;
+  await eventually(async () => {
+    await http(`${server.url}/v1/nodes/throttled`, 'PUT', 'something arrives');
+    return session.deadline > first;
+  }, 'it was renewed');
+  t.equal(session.state, 'connected');
+  t.notOk(session.signal.aborted);
+  await watch.return();
+});
+
 t.test('a caller that gives up does not hold up those behind it', async (t) => {
   const network = await startFaultyNetwork(t, server.url);
   const { tree } = startClient(t, network.url);

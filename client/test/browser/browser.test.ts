@@ -270,4 +270,63 @@ async function testInBrowser(t: Test, program: string): Promise<void> {
     await next.release();
     await page.close();
   });
+
+  t.test(
+    'a tab whose timers are late is told that its session may have ended before it does anything more',
+    async (t) => {
+      const network = await startFaultyNetwork(t, server.url);
+      const weir = startClient(t, server.url);
+      const page = await openPage(browser, origin);
+      await page.evaluate(async (url) => {
+        const weir = new client.Weir({ url, sessionTtl: '1500ms' });
+        const session = await weir.ownSession();
+        const { setTimeout: soon, setInterval: often } = globalThis;
+        // As in a tab that has been hidden for some minutes.
+        Object.assign(globalThis, {
+          setTimeout: (work: () => void, ms: number) => soon(work, ms + 60_000),
+          setInterval: (work: () => void, ms: number) => often(work, ms + 60_000),
+        });
+        const { signal } = await client.lock(session, 'hidden').acquire();
+        (globalThis as any).kept = { weir, session, signal };
+      }, network.url);
+      network.block();
+      const next = await lock(weir, 'hidden').acquire();
+      const seen = await page.evaluate(() => {
+        const { document } = globalThis as any;
+        document.dispatchEvent(new Event('visibilitychange'));
+        return { aborted: kept.signal.aborted, state: kept.session.state };
+      });
+      t.match(seen, { aborted: true, state: /suspended|lost/ });
+      await next.release();
+      await page.close();
+    },
+  );
+
+  t.test('a tab that is frozen with a live connection learns what became of its session', async (t) => {
+    const page = await openPage(browser, origin);
+    const cdp = await page.createCDPSession();
+    const { id, handle } = await page.evaluate(async (url) => {
+      const weir = new client.Weir({ url, sessionTtl: '1500ms', retry: { minDelay: 10, maxDelay: 100 } });
+      const session = await weir.ownSession();
+      const { signal } = await client.lock(session, 'thawed').acquire();
+      (globalThis as any).kept = { weir, session, signal };
+      return { id: session.id, handle: session.handle };
+    }, server.url);
+    const expiry = async () => {
+      const { sessions } = (await http(`${server.url}/v1/sessions`)).body;
+      return sessions.find((session: { id: string }) => session.id === id)?.expiresAt ?? Number.POSITIVE_INFINITY;
+    };
+    const first = await expiry();
+    await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
+    // The browser itself may respond to the pings of the server meanwhile.
+    await eventually(async () => (await expiry()) > first + 1500, 'the time to live passes, or the session is gone');
+    await cdp.send('Page.setWebLifecycleState', { state: 'active' });
+    await page.waitForFunction('kept.signal.aborted');
+    await page.waitForFunction("kept.session.state !== 'suspended'");
+    const state = await page.evaluate(() => kept.session.state);
+    const isAlive =
+      (await http(`${server.url}/v1/sessions/self`, 'GET', undefined, { 'weir-session': handle })).status === 200;
+    t.equal(state, isAlive ? 'connected' : 'lost', 'it says what is so');
+    await page.close();
+  });
 }
