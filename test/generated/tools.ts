@@ -18,9 +18,9 @@ export const path = `${process.env.PATH}:/usr/local/go/bin`;
 export async function run(
   program: string,
   args: string[],
-  options: { cwd?: string; timeout?: number } = {},
+  { env: more = {}, ...options }: { cwd?: string; timeout?: number; env?: Record<string, string> } = {},
 ): Promise<string> {
-  const env = { ...process.env, PATH: path, PYTHONDONTWRITEBYTECODE: '1', NODE_OPTIONS: '' };
+  const env = { ...process.env, ...more, PATH: path, PYTHONDONTWRITEBYTECODE: '1', NODE_OPTIONS: '' };
   try {
     return (await exec(program, args, { timeout: 300_000, maxBuffer: 64 * 1024 * 1024, ...options, env })).stdout;
   } catch (error) {

@@ -15,7 +15,8 @@ const checks = [
   'response_schema_conformance',
 ];
 /** They do not end, or change to another protocol. */
-const endless = ['watch.stream', 'records.stream', 'watch.socket', 'groups.socket', 'socket'];
+const endless = ['watch.stream', 'stats.stream', 'records.stream', 'watch.socket', 'groups.socket', 'socket'];
+const hooks = join(projectRoot(), 'test/schemathesis/hooks.py');
 const seconds = Number(process.env.WEIR_SCHEMATHESIS_SECONDS ?? 90);
 
 t.test('requests of any kind get documented responses, and never a failure of the server', async (t) => {
@@ -29,6 +30,7 @@ t.test('requests of any kind get documented responses, and never a failure of th
   const printed = await run(join(python.found, 'st'), [...args, ...bounds, ...rest, ...excluded], {
     // It writes what it remembers into its working folder.
     cwd: t.testdir(),
+    env: { SCHEMATHESIS_HOOKS: hooks },
     timeout: (seconds + 240) * 1000,
   });
   t.match(printed, /No issues found|passed/);
