@@ -55,6 +55,11 @@ export async function openConsole(
     const isRefusal = /^Failed to load resource|^WebSocket connection to/.test(message.text());
     if (message.type() === 'error' && !isRefusal) faults.push(message.text());
   });
+  page.on('request', (request) => {
+    // Of the schemes that need no network: about, blob, data.
+    if (/^(https?|wss?):/.test(request.url()) && !request.url().startsWith(`${url}/`))
+      faults.push(`it asks another server: ${request.url()}`);
+  });
   t.teardown(() => {
     if (faults.length > 0) throw new Error(`The page has errors: ${faults.join('; ')}`);
   });
