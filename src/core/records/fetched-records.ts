@@ -4,6 +4,7 @@
  * is parsed.
  */
 import type { BatchLines } from './batch-lines.ts';
+import { RecordPrefix, timePart } from './record-prefix.ts';
 import { type RecordLimits, TakenBatches } from './taken-batches.ts';
 
 /** A record of a stored batch. `line` is its JSON after the offset, such as `"timestamp":1,"value":"a"}`. */
@@ -15,7 +16,7 @@ interface StoredRecord {
 /** Separator between records: of array elements, or of lines. */
 type Separator = ',' | '\n';
 
-/** Records of one batch, from one index up to another. */
+/** Records of one batch, from one index up to another, those between that compaction has removed included. */
 interface Run {
   batch: BatchLines;
   first: number;
@@ -23,14 +24,13 @@ interface Run {
 }
 
 const startText = '{"offset":';
-const zero = 0x30;
-const nine = 0x39;
 
 export class FetchedRecords extends TakenBatches {
   static readonly none = new FetchedRecords([], 0, { maxRecords: 0, maxBytes: 0 });
 
   readonly #from: number;
-  readonly #runs: readonly Run[];
+  /** Which records of the batches they are. */
+  readonly runs: readonly Run[];
   #array: string | undefined;
   #lines: Buffer | undefined;
   #records: StoredRecord[] | undefined;
@@ -62,7 +62,7 @@ export class FetchedRecords extends TakenBatches {
     }
     super(batches, { count, bytes, nextOffset, isCut });
     this.#from = from;
-    this.#runs = runs;
+    this.runs = runs;
   }
 
   /** The first `count` records, or all if there are fewer. */
@@ -72,7 +72,7 @@ export class FetchedRecords extends TakenBatches {
   }
 
   get firstOffset(): number | undefined {
-    for (const { batch, first, end } of this.#runs) {
+    for (const { batch, first, end } of this.runs) {
       for (let index = first; index < end; index += 1) {
         if (!batch.isRemoved(index)) return batch.baseOffset + index;
       }
@@ -82,7 +82,7 @@ export class FetchedRecords extends TakenBatches {
 
   /** The records one by one. Shared between readers: do not change it. */
   get records(): readonly StoredRecord[] {
-    this.#records ??= this.#runs.flatMap(({ batch, first, end }) => {
+    this.#records ??= this.runs.flatMap(({ batch, first, end }) => {
       const records: StoredRecord[] = [];
       for (let index = first; index < end; index += 1) {
         if (batch.isRemoved(index)) continue;
@@ -124,8 +124,8 @@ export class FetchedRecords extends TakenBatches {
     // Each record is written with a separator before it. The first separator is overwritten by the end of `head`, or cut off.
     const skipped = head.length === 0 && this.count > 0 ? 1 : 0;
     let at = this.count > 0 ? head.length - 1 + skipped : head.length;
-    for (const { batch, first, end } of this.#runs) {
-      const prefix = new Prefix(separator + start, batch.baseOffset + first, batch.timestamp);
+    for (const { batch, first, end } of this.runs) {
+      const prefix = new RecordPrefix(separator + start, batch.baseOffset + first, batch.timestamp);
       const { bytes } = batch;
       for (let index = first; index < end; index += 1, prefix.next()) {
         const lineStart = batch.startOf(index);
@@ -145,48 +145,6 @@ export class FetchedRecords extends TakenBatches {
     at += text.write(tail, at, 'latin1');
     return text.subarray(skipped, at);
   }
-}
-
-/** The bytes `,{"offset":N,"timestamp":T,` before a line without its own timestamp. next() increments N in place. */
-class Prefix {
-  bytes!: Buffer;
-  /** Where the part with the timestamp begins. */
-  offsetEnd = 0;
-  end = 0;
-  readonly #head: string;
-  readonly #timestamp: number;
-  #offset: number;
-
-  constructor(head: string, offset: number, timestamp: number) {
-    this.#head = head;
-    this.#timestamp = timestamp;
-    this.#offset = offset;
-    this.#spell();
-  }
-
-  next(): void {
-    this.#offset += 1;
-    // Usually only the last digits change.
-    let digit = this.offsetEnd - 2;
-    while (this.bytes[digit] === nine) {
-      this.bytes[digit] = zero;
-      digit -= 1;
-    }
-    const value = this.bytes[digit] ?? 0;
-    if (value >= zero && value < nine) this.bytes[digit] = value + 1;
-    else this.#spell();
-  }
-
-  #spell(): void {
-    const head = `${this.#head}${this.#offset},`;
-    this.bytes = Buffer.from(`${head}${timePart(this.#timestamp)}`);
-    this.offsetEnd = head.length;
-    this.end = this.bytes.length;
-  }
-}
-
-function timePart(timestamp: number): string {
-  return `"timestamp":${timestamp},`;
 }
 
 /** Bytes of a record after its offset. */

@@ -5,42 +5,82 @@
 import { isUtf8 } from 'node:buffer';
 import { JsonScanner } from '../../core/json-scanner.ts';
 import type { FetchedRecords } from '../../core/records/fetched-records.ts';
+import { PlainRecords } from '../../core/records/plain-records.ts';
+import { RecordPrefix } from '../../core/records/record-prefix.ts';
 import { runSteps, type Steps } from '../../core/steps.ts';
 import { eachMember } from './json-members.ts';
 import type { RecordFormat } from './media-types.ts';
+import { ResponseBytes } from './response-bytes.ts';
 
 /** Records of one partition. */
 interface PartitionRecords {
   topic: string;
   partition: number;
-  records: Pick<FetchedRecords, 'records'>;
+  records: FetchedRecords;
 }
 
-const recordsPerStep = 64;
+const recordsPerStep = 512;
+/** What a record has in a response besides its own members: names, the topic and numbers, with a usual name of a topic. */
+const frameBytes = 100;
+const closeBrace = 0x7d;
+const keyName = Buffer.from('"key":');
+const valueName = Buffer.from(',"value":');
+const onlyValueName = Buffer.from('"value":');
 
-/** The records as a JSON list. */
-export function* recordsJson(all: readonly PartitionRecords[], format: RecordFormat): Steps<string> {
-  const items: string[] = [];
+/** The records as a JSON list. Most are copied from the stored batches, or encoded from there, without being parsed. */
+export function* recordsJson(all: readonly PartitionRecords[], format: RecordFormat): Steps<Buffer> {
+  const estimate = all.reduce((sum, { records }) => sum + records.bytes + records.count * frameBytes, 2);
+  const out = new ResponseBytes(format === 'binary' ? Math.ceil((estimate * 4) / 3) : estimate);
+  let count = 0;
   for (const { topic, partition, records } of all) {
-    for (const { offset, line } of records.records) {
-      items.push(recordJson(`{${line}`, { topic, partition, offset }, format));
-      if (items.length % recordsPerStep === 0) yield;
+    for (const { batch, first, end } of records.runs) {
+      const { bytes, baseOffset, timestamp } = batch;
+      const place = `"topic":"${topic}","partition":${partition},"offset":`;
+      const keyed = new RecordPrefix(`,{${place}`, baseOffset + first, timestamp);
+      const keyless = new RecordPrefix(`,{"key":null,${place}`, baseOffset + first, timestamp);
+      const plain = new PlainRecords(batch);
+      for (let index = first; index < end; index += 1, keyed.next(), keyless.next()) {
+        const [start, lineEnd] = [batch.startOf(index), batch.endOf(index)];
+        if (start === lineEnd) continue;
+        if (plain.find(index) && (format === 'binary' || !(plain.isKeyBase64 || plain.isValueBase64))) {
+          const prefix = plain.keyStart === 0 ? keyless : keyed;
+          const hasOwnTimestamp = plain.start > start + 1;
+          out.template(prefix.bytes, hasOwnTimestamp ? prefix.offsetEnd : prefix.end);
+          if (hasOwnTimestamp) out.bytes(bytes, start + 1, plain.start);
+          // Of bytes only parsing can tell whether they are JSON, which is returned as such.
+          if (format === 'json') out.bytes(bytes, plain.start, plain.valueEnd + 1);
+          else writeAsBase64(out, bytes, plain);
+        } else {
+          const at = { topic, partition, offset: baseOffset + index, timestamp };
+          out.text(`,${recordJson(bytes.toString('utf8', start, lineEnd), at, format)}`);
+        }
+        count += 1;
+        if (count % recordsPerStep === 0) yield;
+      }
     }
   }
-  return `[${items.join(',')}]`;
+  return out.enclosed();
 }
 
-/** @param text the stored record, with its timestamp */
+/** Writes the key, if there is one, and the value of a plain record, and the brace that closes it. */
+function writeAsBase64(out: ResponseBytes, bytes: Buffer, plain: PlainRecords): void {
+  const { keyStart, keyEnd, valueStart, valueEnd } = plain;
+  if (keyStart > 0) {
+    out.template(keyName, keyName.length);
+    out.base64(bytes, keyStart, keyEnd, plain.isKeyBase64);
+    out.template(valueName, valueName.length);
+  } else out.template(onlyValueName, onlyValueName.length);
+  out.base64(bytes, valueStart, valueEnd, plain.isValueBase64);
+  out.byte(closeBrace);
+}
+
+/** @param text the stored record */
 function recordJson(
   text: string,
-  { topic, partition, offset }: { topic: string; partition: number; offset: number },
+  at: { topic: string; partition: number; offset: number; timestamp: number },
   format: RecordFormat,
 ): string {
-  const simple = format === 'json' ? simpleMembers(text) : undefined;
-  if (simple) {
-    const { timestamp, key, value } = simple;
-    return `{"topic":"${topic}","key":${key},"value":${value},"partition":${partition},"offset":${offset},"timestamp":${timestamp}}`;
-  }
+  const { topic, partition, offset } = at;
   // What is stored is valid JSON, so no text in it has a control character.
   const scanner = new JsonScanner(text, true);
   const parts = new Map<string, string>();
@@ -62,22 +102,8 @@ function recordJson(
   const more = headers === undefined ? '' : `,"headers":${headersJson(headers)}`;
   return (
     `{"topic":"${topic}","key":${key},"value":${value},"partition":${partition},"offset":${offset},` +
-    `"timestamp":${parts.get('timestamp') ?? 'null'}${more}}`
+    `"timestamp":${parts.get('timestamp') ?? at.timestamp}${more}}`
   );
-}
-
-/** How most records begin: with a key without escapes, or none. */
-const simpleHead = /^\{"timestamp":(\d+),(?:"key":("[^"\\]*"),)?"value":/;
-/** What may be the name of another member behind the value, or only be in the value. */
-const otherName = /"key"|"keyBase64"|"valueBase64"|"headers"|\\u/;
-
-/** The members of a record that has a value and perhaps a key before it, and nothing else; undefined for others, and if that is not sure. */
-function simpleMembers(text: string): { timestamp: string; key: string; value: string } | undefined {
-  const head = simpleHead.exec(text);
-  if (!head) return undefined;
-  const [{ length }, timestamp = '', key = 'null'] = head;
-  const value = text.slice(length, -1);
-  return otherName.test(value) ? undefined : { timestamp, key, value };
 }
 
 /**

@@ -102,7 +102,8 @@ function memberOf(name: string, text: string, format: RecordFormat, where: strin
 
 /** @throws KafkaRestError 400, as Confluent has it: other faults of a record are 422 */
 function checkedBase64(text: string, where: string): string {
-  const given = text.startsWith('"') ? valueIn(text, 0, text.length) : undefined;
+  const isPlain = text.startsWith('"') && !text.includes('\\');
+  const given = isPlain ? text.slice(1, -1) : valueIn(text, 0, text.length);
   if (isBase64(given)) return text;
   throw new KafkaRestError(400, `${where} must be base64 with its padding, such as "aGk=".`);
 }

@@ -238,6 +238,62 @@ t.test('a value may hold what looks like the rest of a record', async (t) => {
     [...values.map(() => 'k'), 'last', 'escaped'],
   );
   t.same(polled.at(-1).headers, [{ key: 'h', value: 'YQ==' }]);
+  const bytes = await Instance.create('lookalikes-binary', { ...json, format: 'binary' });
+  await bytes.post('/subscription', { topics: ['lookalikes'] });
+  const encoded = await bytes.poll('timeout=5000', kafkaBinary);
+  const decoded = (text: string) => Buffer.from(text, 'base64').toString();
+  t.same(
+    encoded.map(({ value }: any) => JSON.parse(decoded(value))),
+    [...values, 'first', 1],
+    'also as bytes',
+  );
+  t.same(
+    encoded.map(({ key }: any) => decoded(key)),
+    polled.map(({ key }: any) => key),
+  );
+  t.same(encoded.at(-1).headers, polled.at(-1).headers);
+});
+
+t.test('values of all lengths, kinds and timestamps are the same in both formats', async (t) => {
+  await topicWith('lengths', []);
+  const timestamp = Date.now() - 1000;
+  const records = [
+    ...Array.from({ length: 140 }, (_, i) => ({
+      value: 'ä'.repeat(i),
+      ...(i % 2 === 0 && { key: 'k'.repeat(i % 7) }),
+    })),
+    { value: [1, { a: '"' }], timestamp },
+    { key: 'k', value: null, timestamp },
+    { key: '\\"', value: 1, timestamp },
+    { key: 'tombstone', timestamp },
+    { timestamp },
+    {},
+    { keyBase64: 'AP8=', value: 2 },
+    { keyBase64: 'AP8=', valueBase64: 'AP8=', timestamp },
+    { key: 'k', valueBase64: Buffer.from('{"a":1}').toString('base64') },
+    { valueBase64: '' },
+  ];
+  await http(`${first.url}/v1/topics/lengths/records`, 'POST', { records });
+  const read = async (format: string, type: string) => {
+    const instance = await Instance.create(`lengths-${format}`, { ...json, format });
+    await instance.post('/subscription', { topics: ['lengths'] });
+    return instance.poll('timeout=5000', type);
+  };
+  const [asJson, asBytes] = [await read('json', kafkaJson), await read('binary', kafkaBinary)];
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  t.equal(asJson.length, records.length);
+  for (const [i, record] of (records as any[]).entries()) {
+    const { key, keyBase64, value, valueBase64 } = record;
+    const ofJson =
+      valueBase64 === undefined
+        ? (value ?? null)
+        : ({ eyJhIjoxfQ: { a: 1 } }[valueBase64.replace(/=*$/, '') as string] ?? valueBase64);
+    const ofBytes = 'value' in record ? base64(JSON.stringify(value)) : (valueBase64 ?? null);
+    const place = { topic: 'lengths', partition: 0, offset: i, timestamp: record.timestamp ?? Number };
+    t.match(asJson[i], { key: keyBase64 ?? key ?? null, value: ofJson, ...place }, `JSON, record ${i}`);
+    const keyBytes = keyBase64 ?? (key === undefined ? null : base64(key));
+    t.match(asBytes[i], { key: keyBytes, value: ofBytes, ...place }, `bytes, record ${i}`);
+  }
 });
 
 t.test('fetch.min.bytes makes a poll wait for more records', async (t) => {

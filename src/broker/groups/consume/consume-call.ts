@@ -119,7 +119,7 @@ export class ConsumeCall {
       this.#resetOutOfRange();
       const taken = await this.#parts.reader.takeRecords(this.#readable(), this.#request);
       if (taken.length > 0 && !signal.aborted) {
-        await Promise.all([this.#begin(), encodeRecords(taken)]);
+        await Promise.all([this.#begin(), this.#encode(taken)]);
         const owned = this.#isSuperseded || this.#staleSeq ? [] : this.#stillOwned(taken);
         if (owned.length > 0) return this.#result(owned);
       }
@@ -157,7 +157,7 @@ export class ConsumeCall {
       const intervalMs = heartbeatIntervalMs(this.#member.sessionTimeoutMs);
       if (isMoved || this.#hasChanged || performance.now() - renewedAt >= intervalMs) {
         this.#hasChanged = false;
-        await Promise.all([this.#commitAll({}), encodeRecords(taken)]);
+        await Promise.all([this.#commitAll({}), this.#encode(taken)]);
         renewedAt = performance.now();
       }
       const owned = this.#stillOwned(taken);
@@ -309,16 +309,17 @@ export class ConsumeCall {
     };
   }
 
+  /** Encodes the records while the store commits: a commit takes about as long, as it waits for the disk. */
+  async #encode(taken: CursorRecords[]): Promise<void> {
+    if (this.#request.hasOwnEncoding) return;
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const { records } of taken) records.parts();
+  }
+
   #nextOffsets(): NextOffset[] {
     const moved = [...this.#cursors.values()].filter(
       (cursor) => this.#movedCursors.has(cursor) && cursor.offset !== unknownOffset,
     );
     return inOrder(moved.map(({ topic, partition, offset }) => ({ topic, partition, nextOffset: offset })));
   }
-}
-
-/** Encodes the records while the store commits: a commit takes about as long, as it waits for the disk. */
-async function encodeRecords(taken: CursorRecords[]): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
-  for (const { records } of taken) records.parts();
 }

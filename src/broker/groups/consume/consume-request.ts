@@ -14,6 +14,8 @@ export interface ConsumeRequest {
   maxBytes: number;
   /** Whether the records are returned one by one, or in their batches. */
   form: ReadForm<FetchedContent>;
+  /** Whether the caller writes the records in a form of its own: then they are not encoded meanwhile (ConsumedRecords.parts()). */
+  hasOwnEncoding?: boolean;
   /** `previous`: this call commits the offsets that the last call returned. */
   commit: 'manual' | 'previous';
   /** `committed`: discards the positions, commits nothing, and reads from the committed offsets. */

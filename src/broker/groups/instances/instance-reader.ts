@@ -190,6 +190,7 @@ export class InstanceReader {
         maxRecords: poll.maxRecords,
         maxBytes: Math.max(1, poll.maxBytes - bytes),
         form: asRecords,
+        hasOwnEncoding: true,
         commit,
         from: 'position',
         expectedSeq: undefined,
