@@ -7,7 +7,7 @@ import fp from 'fastify-plugin';
 import type { Metrics } from '../../broker/metrics.ts';
 import type { ConnectionLimits } from '../limits.ts';
 import type { LingeringClose } from '../lingering-close.ts';
-import { ndjsonType } from '../media-types.ts';
+import { hasStreamedBody } from '../route-config.ts';
 
 /** Requests that wait for "100 Continue" and have not got it. */
 const expecting = new WeakSet<IncomingMessage>();
@@ -98,9 +98,9 @@ function continueWhenRead(request: IncomingMessage, response: ServerResponse): v
 
 function headProblem(request: FastifyRequest): Error | undefined {
   const { raw, headers } = request;
-  // An NDJSON stream has no limit: its lines have.
+  // A stream has no limit: its lines or records have.
   const length = Number(headers['content-length'] ?? 0);
-  if (length > 0 && length > request.routeOptions.bodyLimit && request.bodyType !== ndjsonType) {
+  if (length > 0 && length > request.routeOptions.bodyLimit && !hasStreamedBody(request)) {
     return new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
   }
   if (!expecting.has(raw)) return undefined;

@@ -154,6 +154,23 @@ t.test('a record that is refused has an error, and the others are appended', asy
   );
 });
 
+t.test('a stream whose length is known may be longer than any body', async (t) => {
+  await topic('long', 2);
+  const one = JSON.stringify(json('x'.repeat(1000)));
+  const reports = await produce('long', one.repeat(17_000));
+  t.equal(reports.length, 17_000);
+  t.ok(reports.every(({ error_code }) => error_code === 200));
+});
+
+t.test('a stream of records for a partition that does not exist asks the store about a few of them', async (t) => {
+  await topic('absent');
+  const { namespace } = server.broker.store;
+  const reads = t.capture(namespace, 'get', namespace.get);
+  const reports = await produce('absent', JSON.stringify({ ...json(1), partition_id: 9 }).repeat(3000));
+  t.same([...new Set(reports.map(({ error_code }) => error_code))], [40402]);
+  t.ok(reads().length < 50, `${reads().length} reads`);
+});
+
 t.test('what cannot be told from the next record ends the stream', async (t) => {
   await topic('broken');
   for (const rest of ['[{}]', 'hello', '{"value":', ',{}', '{"value":{"type":"JSON","data":1']) {

@@ -14,8 +14,12 @@ export interface Delivered {
 
 export type Outcome = Delivered | { failure: ServiceError };
 
-/** Appends records in one request. @throws ServiceError as LogWriter.produce() */
-export type Append = (records: readonly V3Record[]) => Promise<ProduceResult>;
+export interface Appender {
+  /** Appends records in one request. @throws ServiceError as LogWriter.produce() */
+  append(records: readonly V3Record[]): Promise<ProduceResult>;
+  /** Why a record is refused, as far as that is known without the store; undefined if it is not. */
+  refusalOf(record: V3Record): ServiceError | undefined;
+}
 
 /**
  * Failures that the store has no part in, so that nothing was appended, or that it tells of one record: the other records may succeed. Of
@@ -27,9 +31,9 @@ const ofOneRecord = new Set<unknown>(['BAD_REQUEST', 'TOO_LARGE', 'UNKNOWN_PARTI
  * Appends records, together if all are accepted.
  * @returns the outcome of each, in their order
  */
-export async function appendEach(records: readonly V3Record[], append: Append): Promise<Outcome[]> {
+export async function appendEach(records: readonly V3Record[], appender: Appender): Promise<Outcome[]> {
   try {
-    return deliveredBy(await append(records), records);
+    return deliveredBy(await appender.append(records), records);
   } catch (error) {
     const failure = findServiceError(error);
     if (!failure) throw error;
@@ -40,7 +44,10 @@ export async function appendEach(records: readonly V3Record[], append: Append): 
     // In turn, so that the records of a partition keep their order.
     for (const [i, one] of outcomes.entries()) {
       const record = required(records[i], 'record of an outcome');
-      all.push(one ?? required((await appendEach([record], append))[0], 'outcome of a record'));
+      // A request for each record that cannot succeed would cost a stream of them a read of the topic each.
+      const refusal = one ? undefined : appender.refusalOf(record);
+      const known = refusal ? { failure: refusal } : one;
+      all.push(known ?? required((await appendEach([record], appender))[0], 'outcome of a record'));
     }
     return all;
   }

@@ -4,10 +4,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZodOpenApi } from 'fastify-zod-openapi';
 import { z } from 'zod';
 import { v3ProduceQuery, v3TopicParams } from '../../../../schemas/kafka-rest-v3.ts';
-import type { TopicInfo } from '../../../broker/metadata/topic-cache.ts';
+import { checkPartition, type TopicInfo } from '../../../broker/metadata/topic-cache.ts';
+import type { EncodedRecord } from '../../../core/records/record-fields.ts';
+import { checkRecordBytes } from '../../../core/records/request-batches.ts';
 import { effectiveConfig } from '../../../core/records/topic-config.ts';
 import { required } from '../../../core/required.ts';
-import { hasCode, ServiceError } from '../../../core/service-error.ts';
+import { findServiceError, hasCode, ServiceError } from '../../../core/service-error.ts';
 import { inSteps } from '../../in-steps.ts';
 import { streamFromFirst } from '../../line-response.ts';
 import { jsonType } from '../../media-types.ts';
@@ -15,7 +17,7 @@ import { idempotencyOf } from '../../plugins/idempotency.ts';
 import { deduplicationKeyOfBatch } from '../../produce-stream.ts';
 import { batchWeight } from '../../request-weight.ts';
 import { takesBytes } from '../bodies.ts';
-import { type Append, appendEach, type Outcome } from './appended-records.ts';
+import { type Appender, appendEach, type Outcome } from './appended-records.ts';
 import { batchEntries } from './batch-entries.ts';
 import type { V3Options } from './options.ts';
 import { deliveryOf, failureReport, recordStream, requireSuccess } from './record-stream.ts';
@@ -23,7 +25,7 @@ import { deliveryOf, failureReport, recordStream, requireSuccess } from './recor
 const standard = effectiveConfig({});
 
 export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (app, { broker, held }) => {
-  const { topicAdmin, logWriter, store } = broker;
+  const { topicAdmin, topics, logWriter, store } = broker;
   const shared = {
     access: { verb: 'write', kind: 'topics', in: 'topic' },
     admission: 'work',
@@ -57,19 +59,22 @@ export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (a
     const { topic: name } = request.params as { topic: string };
     const body = request.body instanceof Readable ? request.body : Readable.from([]);
     const topic = await known(request, name);
-    const appends = appendTo(request, name, topic);
+    const appender = appenderTo(request, name, topic);
     const reports = recordStream(body, {
       cluster: store.clusterId,
       topic: name,
       recordBytesMax: (topic?.config ?? standard)['max.message.bytes'],
       isSeparate: hasKey(request),
       countLine: (bytes) => request.countLine(bytes),
-      append: async (records) => {
-        // A stream may last for any time.
-        await request.recheckAccess();
-        const encoded = records.map(({ record }) => record);
-        await request.waitForRates(encoded.reduce((sum, { line }) => sum + line.length, 0));
-        return request.withPermit(batchWeight(encoded), () => appends(records));
+      appender: {
+        ...appender,
+        append: async (records) => {
+          // A stream may last for any time.
+          await request.recheckAccess();
+          const encoded = records.map(({ record }) => record);
+          await request.waitForRates(encoded.reduce((sum, { line }) => sum + line.length, 0));
+          return request.withPermit(batchWeight(encoded), () => appender.append(records));
+        },
       },
     });
     // Many clients read nothing before they have sent everything.
@@ -82,12 +87,12 @@ export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (a
     const { topic: name } = request.params as { topic: string };
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     // It may change the bytes that a fingerprint is made of.
-    const append = appendTo(request, name, await known(request, name));
+    const appender = appenderTo(request, name, await known(request, name));
     const entries = await inSteps(batchEntries(body));
     const valid = entries.flatMap(({ read }) => ('failure' in read ? [] : [read]));
     const outcomes: Outcome[] = [];
-    if (!hasKey(request)) outcomes.push(...(valid.length > 0 ? await appendEach(valid, append) : []));
-    else for (const record of valid) outcomes.push(...(await appendEach([record], append)));
+    if (!hasKey(request)) outcomes.push(...(valid.length > 0 ? await appendEach(valid, appender) : []));
+    else for (const record of valid) outcomes.push(...(await appendEach([record], appender)));
     requireSuccess(outcomes);
     const successes = [];
     const failures = [];
@@ -112,11 +117,11 @@ export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (a
   }
 
   /** What appends records of a request. With an Idempotency-Key each call has a key of its own: a repeat makes the same calls. */
-  function appendTo(request: FastifyRequest, name: string, topic: TopicInfo | undefined): Append {
+  function appenderTo(request: FastifyRequest, name: string, topic: TopicInfo | undefined): Appender {
     const idempotency = idempotencyOf(request);
     const { acks } = request.query as z.output<typeof v3ProduceQuery>;
     let calls = 0;
-    return async (records) => {
+    const append: Appender['append'] = async (records) => {
       const encoded = records.map(({ record }) => record);
       const part = calls;
       calls += 1;
@@ -127,11 +132,24 @@ export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (a
           records: { kind: 'separate', records: encoded },
           deduplicationKey: idempotency && deduplicationKeyOfBatch({ kind: 'key', ...idempotency }, encoded, part),
         },
-        topic ?? (await topicAdmin.getOrCreate(name, request.account?.creator)),
+        topics.known(name) ?? topic ?? (await topicAdmin.getOrCreate(name, request.account?.creator)),
       );
     };
+    return { append, refusalOf: ({ record }) => refusalBy(topics.known(name), record) };
   }
 };
+
+/** Why a topic refuses a record by its partition or size. */
+function refusalBy(topic: TopicInfo | undefined, { partition, line }: EncodedRecord): ServiceError | undefined {
+  if (!topic) return undefined;
+  try {
+    if (partition !== undefined) checkPartition(topic, partition);
+    checkRecordBytes(topic, line.length);
+    return undefined;
+  } catch (error) {
+    return findServiceError(error);
+  }
+}
 
 function hasKey(request: FastifyRequest): boolean {
   return request.headers['idempotency-key'] !== undefined;

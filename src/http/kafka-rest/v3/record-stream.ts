@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { ServiceError } from '../../../core/service-error.ts';
 import { inSteps } from '../../in-steps.ts';
 import { KafkaRestError, statusAndCode } from '../errors.ts';
-import { type Append, appendEach, type Delivered } from './appended-records.ts';
+import { type Appender, appendEach, type Delivered } from './appended-records.ts';
 import { concatenatedObjects } from './concatenated-json.ts';
 import { type Read, readOrFailure, type V3Record } from './record.ts';
 
@@ -17,7 +17,7 @@ interface StreamOptions {
   /** Whether each record is appended by itself, so that a repeat of the stream appends none again. */
   isSeparate: boolean;
   countLine(bytes: number): void;
-  append: Append;
+  appender: Appender;
 }
 
 /** A batch is appended at the latest when it has so many records or bytes. */
@@ -77,9 +77,9 @@ export async function* recordStream(source: Readable, options: StreamOptions): A
 
 type ReadOutcome = Delivered | { failure: ServiceError | KafkaRestError };
 
-async function appendAll(batch: readonly Read[], { append }: StreamOptions): Promise<ReadOutcome[]> {
+async function appendAll(batch: readonly Read[], { appender }: StreamOptions): Promise<ReadOutcome[]> {
   const valid = batch.filter((read) => !('failure' in read)) as V3Record[];
-  const appended = valid.length > 0 ? await appendEach(valid, append) : [];
+  const appended = valid.length > 0 ? await appendEach(valid, appender) : [];
   let next = 0;
   return batch.map((read) => {
     if ('failure' in read) return read;
@@ -117,7 +117,8 @@ function reportOf(
 /** What a report of a record says that was refused. */
 export function failureReport(failure: ServiceError | KafkaRestError): { error_code: number; message: string } {
   const code = failure instanceof KafkaRestError ? failure.errorCode : statusAndCode(failure)[1];
-  return { error_code: code, message: failure.message };
+  // A report is about one record: where it stood in a request to the log says nothing.
+  return { error_code: code, message: failure.message.replace(/^records\.\d+[: ]+/, 'The record: ') };
 }
 
 /** What a report of a record says that was appended. @param read the record, for its types and sizes */
