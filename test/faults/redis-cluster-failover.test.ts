@@ -4,8 +4,8 @@ import t from 'tap';
 import { coordinationKeys, partitionKeys } from '../../src/store/keys.ts';
 import { type ClusterSetup, startRedisCluster } from '../../testbed/redis-cluster.ts';
 import { startAcknowledgedLoad } from '../helpers/acknowledged-load.ts';
+import { requestFailover } from '../helpers/requested-failover.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
-import { requestFailover } from './requested-failover.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
 

@@ -4,9 +4,9 @@ import t from 'tap';
 import type { RedisNode } from '../../testbed/redis-node.ts';
 import { type SentinelSetup, startSentinels } from '../../testbed/sentinels.ts';
 import { startAcknowledgedLoad } from '../helpers/acknowledged-load.ts';
+import { requestFailover } from '../helpers/requested-failover.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
-import { requestFailover } from './requested-failover.ts';
 
 const seconds = Number(process.env.WEIR_FAULTS_SECONDS ?? 0);
 

@@ -5,6 +5,7 @@ import { startRedisCluster } from '../../../testbed/redis-cluster.ts';
 import { temporaryFolder } from '../../../testbed/scope.ts';
 import { startSentinels } from '../../../testbed/sentinels.ts';
 import { startServerProcess } from '../../helpers/process.ts';
+import { requestFailover } from '../../helpers/requested-failover.ts';
 import { eventually, http } from '../../helpers/server.ts';
 
 const certificates = makeCertificates(temporaryFolder(t));
@@ -27,7 +28,7 @@ function environment(url: string, { ca, client }: Certificates): Record<string, 
 async function checkService(t: Test, url: string): Promise<void> {
   t.equal((await http(`${url}/v1/nodes/app`, 'PUT', 'x')).status, 201);
   await http(`${url}/v1/topics`, 'POST', { name: 'log', partitions: 6, config: { 'min.insync.replicas': 2 } });
-  const waiting = http(`${url}/v1/topics/log/partitions/5/records?offset=0&wait=20s`);
+  const waiting = http(`${url}/v1/topics/log/partitions/5/records?offset=0&wait=60s`);
   const records = [0, 1, 2, 3, 4, 5].map((partition) => ({ partition, value: partition }));
   const produce = () =>
     http(`${url}/v1/topics/log/records?acks=all`, 'POST', { records }, { 'Idempotency-Key': 'one' });
@@ -59,8 +60,10 @@ t.test('Redis Cluster with TLS and a password, through a failover', async (t) =>
   t.match((await http(`${url}/v1/cluster`)).body.store, { engine: 'cluster', shards: 2 });
   const owner = await cluster.ownerOf('{weir}:root');
   const replica = await cluster.replicaOf(owner);
-  await replica.ask('CLUSTER', 'FAILOVER');
-  await cluster.failedOverFrom(owner, '{weir}:root');
+  await requestFailover(
+    () => replica.ask('CLUSTER', 'FAILOVER'),
+    () => cluster.failedOverFrom(owner, '{weir}:root', 8000),
+  );
   await eventually(async () => (await http(`${url}/v1/nodes/app`, 'PUT', 'y')).status === 200, 'writes succeed again');
   t.notMatch(JSON.stringify(log), /p@ss|p%40ss/, 'no password is in the log');
 });
