@@ -35,6 +35,11 @@ export class Commits {
     return result;
   }
 
+  /** Whether the server has everything that was to be committed. */
+  get isEmpty(): boolean {
+    return !this.#sent && this.#waiting.size === 0;
+  }
+
   /** @returns what is to be sent now; undefined if there is nothing, or a request without a result */
   take(): CommittedOffset[] | undefined {
     if (this.#sent || this.#waiting.size === 0) return undefined;

@@ -245,8 +245,9 @@ export class Consumer implements AsyncDisposable {
   #done(work: Work, isProcessed: boolean): void {
     const { batch, key, join } = work;
     this.#busy.delete(key);
-    if (join === this.#joins) this.#give(batch.records.length);
     if (isProcessed && this.#options.commit !== 'manual') void batch.commit().catch(() => {});
+    // After the commit: over HTTP a member without records to process and without commits says that it is done with all.
+    if (join === this.#joins) this.#give(batch.records.length);
     this.#release();
     this.#wake();
   }

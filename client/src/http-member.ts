@@ -1,4 +1,6 @@
-// A member of a group over HTTP, for where no WebSocket opens: consume calls while there is room for records, heartbeats otherwise.
+// A member of a group over HTTP, for where no WebSocket opens: a consume call, then heartbeats until its records are processed and
+// committed. A consume call says just that: while it waits, the server may give any partition to another member, who begins at what is
+// committed.
 import type { Commits } from './commits.ts';
 import type { ConnectedMember, MemberOptions, MemberOwner } from './connected-member.ts';
 import { isWeirError, type WeirError } from './errors.ts';
@@ -24,8 +26,10 @@ export class HttpMember implements ConnectedMember {
   readonly #ended = new AbortController();
   /** Ends the wait of the moment: for records, for room, or for the next heartbeat. */
   #step = new AbortController();
-  /** It waits for room or the next heartbeat, and not for records. */
+  /** It waits until it may consume, or for the next heartbeat. */
   #isIdle = false;
+  /** The server has yet to hear of partitions that were released. */
+  #hasReleased = false;
   #member: GroupJoined | undefined;
   #owned: TopicPartitions[] = [];
   /** Not assigned any more, and not released: something of them is being processed. */
@@ -48,11 +52,12 @@ export class HttpMember implements ConnectedMember {
 
   give(records: number): void {
     this.#credit += records;
-    if (this.#credit >= this.#options.credit / 4) this.#wake();
+    if (this.#mayConsume()) this.#wake();
   }
 
   release(partitions: TopicPartitions[]): void {
     this.#revoking = without(this.#revoking, partitions);
+    this.#hasReleased = true;
     this.#wake();
   }
 
@@ -95,6 +100,7 @@ export class HttpMember implements ConnectedMember {
       await sleep(backoffMs(this.#settings, 0), this.#ended.signal).catch(() => {});
     }
     this.sendCommits();
+    if (this.#mayConsume()) this.#wake();
   }
 
   async #run(): Promise<void> {
@@ -103,9 +109,8 @@ export class HttpMember implements ConnectedMember {
       this.#step = controller;
       try {
         if (!this.#member) await this.#join();
-        else if (this.#credit > 0 && this.#revoking.length === 0) await this.#consume(this.#member, controller.signal);
-        // A consume call would release what is still being processed.
-        else await this.#heartbeat(this.#member, controller.signal);
+        else if (this.#mayConsume()) await this.#consume(this.#member, controller.signal);
+        else await this.#waitToConsume(this.#member, controller.signal);
         attempt = -1;
       } catch (error) {
         if (controller.signal.aborted) attempt = -1;
@@ -187,13 +192,21 @@ export class HttpMember implements ConnectedMember {
     this.#reassigned(consumed);
   }
 
-  async #heartbeat(member: GroupJoined, signal: AbortSignal): Promise<void> {
+  /** Whether all records were processed, and what was to be committed of them is. */
+  #mayConsume(): boolean {
+    return this.#credit >= this.#options.credit && this.#revoking.length === 0 && this.#commits.isEmpty;
+  }
+
+  /** Until then heartbeats keep the membership, and tell what was released. */
+  async #waitToConsume({ heartbeatIntervalMs }: GroupJoined, signal: AbortSignal): Promise<void> {
     this.#isIdle = true;
+    if (!this.#hasReleased) await sleep(heartbeatIntervalMs, signal).catch(() => {});
+    if (this.#mayConsume()) return;
+    this.#hasReleased = false;
     const { path, headers, memberEpoch } = this.#addressed();
     const body = { memberEpoch, owned: [...this.#owned, ...this.#revoking] };
     const request = { method: 'POST', path: `${path}/heartbeat`, headers, body, isRepeatable: true } as const;
     this.#reassigned(await this.#http.json<GroupMembership>({ ...request, signal: this.#ended.signal }));
-    await sleep(member.heartbeatIntervalMs, signal).catch(() => {});
   }
 
   #reassigned({ memberEpoch, assignment }: Pick<GroupMembership, 'memberEpoch' | 'assignment'>): void {
@@ -212,7 +225,7 @@ export class HttpMember implements ConnectedMember {
     return { path, headers: { 'weir-member': memberSecret }, memberId, memberEpoch };
   }
 
-  /** A wait that is not for records ends. */
+  /** Ends a wait that is not for records. */
   #wake(): void {
     if (this.#isIdle) this.#step.abort();
   }

@@ -86,6 +86,45 @@ async function testConsumers(t: Test, options: Partial<WeirOptions>): Promise<vo
     );
   });
 
+  t.test('no other member gets a partition while a record of it is processed', async (t) => {
+    const topic = await newTopic(2);
+    const weir = start(t);
+    await weir.producer({ topic }).sendBatch([0, 1].map((partition) => ({ partition, value: partition })));
+    const seen: unknown[] = [];
+    const join = (eachRecord: (record: { value?: unknown }) => unknown) => {
+      const consumer = weir.consumer({ group: topic, topics: [topic], reset: 'earliest', concurrency: 2 });
+      const run = consumer.run({ eachRecord });
+      return { consumer, run };
+    };
+    let finish = () => {};
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const first = join(({ value }) => {
+      seen.push(value);
+      return finished;
+    });
+    await eventually(() => seen.length === 2, 'both records are being processed');
+    let isRevoked = false;
+    let isAssigned = false;
+    first.consumer.on('revoking', () => {
+      isRevoked = true;
+    });
+    const second = join(({ value }) => void seen.push(value));
+    second.consumer.on('assigned', (partitions) => {
+      isAssigned ||= partitions.length > 0;
+    });
+    await eventually(() => isRevoked, 'the first is to hand over one of them');
+    t.notOk(isAssigned);
+    finish();
+    await eventually(() => isAssigned, 'the second has it');
+    await weir.producer({ topic }).sendBatch([0, 1].map((partition) => ({ partition, value: `later ${partition}` })));
+    await eventually(() => seen.includes('later 0') && seen.includes('later 1'), 'both go on');
+    await Promise.all([first.consumer.close(), second.consumer.close()]);
+    await Promise.all([first.run, second.run]);
+    t.same(seen.map(String).sort(), ['0', '1', 'later 0', 'later 1']);
+  });
+
   t.test(
     'a consumer goes on over lost connections, and processes no record twice while it is the member',
     async (t) => {
