@@ -47,16 +47,22 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
       return;
     }
     open += 1;
+    // One listener for all: Node.js warns of a leak when a socket has more than ten.
+    let onClosed = () => {};
     socket.once('close', () => {
       open -= 1;
+      onClosed();
     });
     const isProxy = options.trusts?.(socket.remoteAddress ?? '') ?? false;
     let reason = isProxy ? (limit.free > 0 ? undefined : 'total') : limit.refusalFor(client);
     if (reason === 'total' && makeRoom(client)) reason = undefined;
     if (reason === undefined) {
       limit.add(client);
-      connections.add(client, socket);
-      socket.once('close', () => limit.release(client));
+      const remove = connections.add(client, socket);
+      onClosed = () => {
+        limit.release(client);
+        remove();
+      };
       return;
     }
     const others = spare.get(client) ?? 0;
@@ -67,12 +73,12 @@ export function watchConnections({ server }: FastifyInstance, options: Connectio
     }
     tooMany.set(socket, reason);
     spare.set(client, others + 1);
-    socket.once('close', () => {
+    onClosed = () => {
       tooMany.delete(socket);
       const left = (spare.get(client) ?? 1) - 1;
       if (left > 0) spare.set(client, left);
       else spare.delete(client);
-    });
+    };
   });
 
   /** Closes an idle connection of the address that has most, if that is more than the new client would have. */
@@ -100,12 +106,13 @@ class OpenConnections {
   /** By client, when each was opened, as performance.now(). */
   readonly #open = new Map<string, Map<Socket, number>>();
 
-  add(client: string, socket: Socket): void {
+  /** @returns removes it */
+  add(client: string, socket: Socket): () => void {
     const sockets = this.#open.get(client) ?? new Map();
     this.#open.set(client, sockets.set(socket, performance.now()));
-    socket.once('close', () => {
+    return () => {
       if (sockets.delete(socket) && sockets.size === 0) this.#open.delete(client);
-    });
+    };
   }
 
   /** The one that has been idle for longest; undefined if none is idle. It is searched for, as it is needed only at the limit. */

@@ -8,6 +8,8 @@ import { refusedSocketLimits } from '../../src/ws/limits.ts';
 import { eventually, http, startTestServer } from '../helpers/server.ts';
 import { openSocket } from '../helpers/socket.ts';
 
+const warnings: string[] = [];
+process.on('warning', (warning) => warnings.push(String(warning)));
 const server = await startTestServer(t);
 await http(`${server.url}/v1/topics`, 'POST', { name: 'topic' });
 const paths = ['/v1/watch', '/v1/topics/topic/stream', '/v1/groups/group/stream?topics=topic'];
@@ -85,4 +87,8 @@ t.test('the number and the time of refused sockets are limited, even if the clie
   await eventually(() => closed === heads.length, 'all sockets are closed');
   const socket = await openSocket(t, `${server.url}/v1/watch?x=1`);
   t.equal(await socket.closed, 4400, 'a further socket is accepted again');
+});
+
+t.test('no socket has so many listeners that Node.js warns of a leak', async (t) => {
+  t.same(warnings, []);
 });
