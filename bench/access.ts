@@ -1,6 +1,6 @@
-// What access control costs a request: `npm run bench:access`. Two servers, one without a policy and one with a policy of 1,000 rules
-// and 100 identities, are asked for the same nodes in memory, in turns, and the CPU time of a request is compared in each pair. Then it
-// prints what the parts of a decision cost by themselves. It takes less than 20 s.
+// What access control costs a request: `npm run bench:access`. Three servers, one without a policy, one with a policy of 1,000
+// rules and 100 identities, and one with limits in that policy, are asked for the same nodes in memory, in turns, and the CPU time of a
+// request is compared in each round. Then it prints what the parts of a decision cost by themselves. It takes less than 20 s.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,36 +8,37 @@ import { pino } from 'pino';
 import { AccessControl } from '../src/access/access-control.ts';
 import { type NewToken, newToken } from '../src/access/tokens.ts';
 import { loadConfig } from '../src/config/config.ts';
+import { required } from '../src/core/required.ts';
 import { startEmbeddedRedis } from '../src/embedded-redis/embedded-redis.ts';
 import { startServer } from '../src/server.ts';
 import { installedRedisBinary, quietLog } from '../testbed/redis-node.ts';
 import { temporaryFolder } from '../testbed/scope.ts';
 import { HttpLoad, requestBytes } from './lib/http-load.ts';
-import { median, percent, percentile, shown, table } from './lib/measure.ts';
+import { median, percentile, shown, table } from './lib/measure.ts';
 import { RunScope } from './lib/run-scope.ts';
 
 const identities = 100;
 const rulesEach = 10;
 const connections = 8;
-/** Short, so that both servers of a pair meet the same other work on the machine. */
-const requestsARound = 64;
-const roundMsMax = 10_000;
-const pairsMeasured = 400;
-const warmUpPairs = 100;
+/** Short, so that all servers of a round meet the same other work on the machine. */
+const requestsATurn = 64;
+const turnMsMax = 10_000;
+const roundsMeasured = 400;
+const warmUpRounds = 100;
 const decisions = 200_000;
 
 const names = Array.from({ length: identities }, (_, n) => `service-${n}`);
 const tokens = new Map<string, NewToken>(names.map((name) => [name, newToken(name)]));
 
-/** Ten rules for each identity, on all kinds of things, and a limit that is not reached. */
-function policyText(): string {
+/** Ten rules for each identity, on all kinds of things. @param limits what each rule adds to that */
+function policyText(limits: string): string {
   const known = [...tokens].map(
     ([name, { id, sha256 }]) => `  ${name}: { tokens: [ { id: ${id}, sha256: "${sha256}" } ] }`,
   );
   const rules = names.flatMap((name) =>
     Array.from({ length: rulesEach }, (_, n) => {
       const grants = `nodes: { "/app/${name}/${n}/**": [read, write] }, topics: { "${name}.${n}.*": [read] }, groups: { "${name}-${n}": [use] }`;
-      return `  - { who: ${name}, ${grants}, limits: { requests: 10M/s } }`;
+      return `  - { who: ${name}, ${grants}${limits} }`;
     }),
   );
   return `identities:\n${known.join('\n')}\nallow:\n${rules.join('\n')}\n`;
@@ -45,21 +46,35 @@ function policyText(): string {
 
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'weir-bench-access-'));
-  const file = join(folder, 'policy.yaml');
-  await writeFile(file, policyText());
+  const policy = async (name: string, limits: string) => {
+    const file = join(folder, name);
+    await writeFile(file, policyText(limits));
+    return file;
+  };
   try {
+    const plain = await policy('plain.yaml', '');
+    // A limit that is not reached.
+    const limited = await policy('limited.yaml', ', limits: { requests: 10M/s }');
     console.log(
-      `Node ${process.versions.node}, ${availableParallelism()} cores; ${pairsMeasured} pairs of ${requestsARound} requests each\n`,
+      `Node ${process.versions.node}, ${availableParallelism()} cores; ${roundsMeasured} rounds of ${requestsATurn} requests to each server\n`,
     );
-    await compareServers(file);
-    await measureDecisions(file);
+    const rules = `${identities * rulesEach} rules, ${identities} identities`;
+    await compareServers([
+      ['no policy', []],
+      [rules, [`--access-file=${plain}`]],
+      [`${rules}, limits`, [`--access-file=${limited}`]],
+    ]);
+    await measureDecisions(limited);
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-/** Both servers run in this process and take turns of a few milliseconds, so that other work on the machine disturbs both alike. */
-async function compareServers(file: string): Promise<void> {
+/**
+ * All servers run in this process and take turns of a few milliseconds, so that other work on the machine disturbs all alike.
+ * @param kinds what each server is, and its options; the first is what the others are compared with
+ */
+async function compareServers(kinds: readonly [name: string, options: string[]][]): Promise<void> {
   const scope = new RunScope();
   try {
     const redis = await startEmbeddedRedis({
@@ -70,18 +85,17 @@ async function compareServers(file: string): Promise<void> {
       dataDir: temporaryFolder(scope),
     });
     scope.teardown(() => redis.stop());
-    const loads = [];
-    for (const options of [[], [`--access-file=${file}`]]) {
+    const servers = [];
+    for (const [, options] of kinds) {
       const invocation = loadConfig({}, ['--port=0', ...options]);
       if (invocation.kind !== 'run') throw new Error(`The options ask for ${invocation.kind}`);
       const server = await startServer(invocation.config, { socketPath: redis.socketPath }, pino({ level: 'error' }));
       scope.teardown(() => server.close());
       const load = await HttpLoad.open(server.url, connections);
       scope.teardown(() => load.close());
-      loads.push({ load, server });
+      servers.push({ load, server });
     }
-    const [open, guarded] = loads as [(typeof loads)[0], (typeof loads)[0]];
-    const { namespace } = open.server.broker.store;
+    const { namespace } = required(servers[0], 'server').server.broker.store;
     const paths = names.map((name, n) => `/app/${name}/${n % rulesEach}/x`);
     const ops = paths.map((path) => ({ op: 'create', path, parents: true, data: Buffer.from('x') }) as const);
     for (const op of ops) await namespace.write([{ ...op, mode: 'persistent', contentType: 'text/plain' }]);
@@ -92,47 +106,27 @@ async function compareServers(file: string): Promise<void> {
     );
     let at = 0;
     const next = () => requests[at++ % requests.length] as Buffer;
-    const cpuUsEach = async ({ load }: { load: HttpLoad }) => {
+    const cpuUsEach = async (load: HttpLoad) => {
       const before = process.cpuUsage();
-      await load.run(next, roundMsMax, requestsARound);
+      await load.run(next, turnMsMax, requestsATurn);
       const { user, system } = process.cpuUsage(before);
-      return (user + system) / requestsARound;
+      return (user + system) / requestsATurn;
     };
-    const pairs: [open: number, guarded: number][] = [];
-    for (let pair = -warmUpPairs; pair < pairsMeasured; pair += 1) {
-      // Each is the first of every second pair.
-      const first = pair % 2 === 0;
-      const a = await cpuUsEach(first ? open : guarded);
-      const b = await cpuUsEach(first ? guarded : open);
-      if (pair >= 0) pairs.push(first ? [a, b] : [b, a]);
+    const rounds: number[][] = [];
+    for (let round = -warmUpRounds; round < roundsMeasured; round += 1) {
+      const costs: number[] = [];
+      // Each is the first in turn.
+      for (let turn = 0; turn < servers.length; turn += 1) {
+        const which = Math.abs(round + turn) % servers.length;
+        costs[which] = await cpuUsEach(required(servers[which], 'server').load);
+      }
+      if (round >= 0) rounds.push(costs);
     }
     console.log(
       table(
-        'GET /v1/nodes/{path}?read=local',
-        ['CPU of client and server in one process', 'µs a request'],
-        [
-          ['without a policy, median', shown(median(pairs.map(([each]) => each)))],
-          [
-            `${identities * rulesEach} rules, ${identities} identities, median`,
-            shown(median(pairs.map(([, each]) => each))),
-          ],
-          ['difference in a pair, median', shown(median(pairs.map(([a, b]) => b - a)))],
-          [
-            'difference in a pair, quartiles',
-            [0.25, 0.75]
-              .map((share) =>
-                shown(
-                  percentile(
-                    pairs.map(([a, b]) => b - a),
-                    share,
-                  ),
-                ),
-              )
-              .join(' – '),
-          ],
-          ['difference of the tenth with least other work', shown(leastOf(pairs, 1) - leastOf(pairs, 0))],
-          ['ratio in a pair, median', percent(median(pairs.map(([a, b]) => b / a)))],
-        ],
+        'GET /v1/nodes/{path}?read=local: CPU of client and server in one process, µs a request',
+        ['', 'median', 'more in a round: median', 'quartiles', 'the tenth with least other work', 'more'],
+        kinds.map(([name], which) => rowOf(name, rounds, which)),
       ),
     );
   } finally {
@@ -140,12 +134,18 @@ async function compareServers(file: string): Promise<void> {
   }
 }
 
-/** The 10th percentile of one side: other work on the machine can only add to a round. */
-function leastOf(pairs: [open: number, guarded: number][], side: 0 | 1): number {
-  return percentile(
-    pairs.map((pair) => pair[side]),
+function rowOf(name: string, rounds: readonly number[][], which: number): string[] {
+  const costs = rounds.map((round) => required(round[which], 'cost'));
+  const more = rounds.map((round) => required(round[which], 'cost') - required(round[0], 'cost'));
+  // Other work on the machine can only add to a turn.
+  const least = percentile(costs, 0.1);
+  if (which === 0) return [name, shown(median(costs)), '', '', shown(least), ''];
+  const quartiles = [0.25, 0.75].map((share) => shown(percentile(more, share))).join(' – ');
+  const leastOfFirst = percentile(
+    rounds.map((round) => required(round[0], 'cost')),
     0.1,
   );
+  return [name, shown(median(costs)), shown(median(more)), quartiles, shown(least), shown(least - leastOfFirst)];
 }
 
 async function measureDecisions(file: string): Promise<void> {
