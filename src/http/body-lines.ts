@@ -1,6 +1,7 @@
 // The lines of an NDJSON body, as they arrive.
 import type { Readable } from 'node:stream';
 import { ServiceError } from '../core/service-error.ts';
+import { bodyPieces } from './body-pieces.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
 
 interface BodyLine {
@@ -42,25 +43,18 @@ export async function* bodyLines(source: Readable, options: BodyLinesOptions): A
       from = end + 1;
     }
   };
-  try {
-    // The stream is not destroyed on an error: its connection carries the response.
-    for await (const piece of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      const end = piece.lastIndexOf(lineFeed);
-      if (end >= 0) {
-        rest.append(piece.subarray(0, end));
-        yield split(rest.take());
-        rest.shrink();
-      }
-      rest.append(piece.subarray(end + 1));
-      if (rest.length > options.lineBytesMax) {
-        const detail = `Line ${number + 1} has more than ${options.lineBytesMax} bytes. ${options.remedy}`;
-        throw new ServiceError('TOO_LARGE', detail, { line: number + 1, maxBytes: options.lineBytesMax });
-      }
+  for await (const piece of bodyPieces(source)) {
+    const end = piece.lastIndexOf(lineFeed);
+    if (end >= 0) {
+      rest.append(piece.subarray(0, end));
+      yield split(rest.take());
+      rest.shrink();
     }
-  } catch (error) {
-    if (!source.readableAborted || error instanceof ServiceError) throw error;
-    // Reaches no client, but must not be logged as an internal error.
-    throw new ServiceError('BAD_REQUEST', 'The connection was lost before the body ended.');
+    rest.append(piece.subarray(end + 1));
+    if (rest.length > options.lineBytesMax) {
+      const detail = `Line ${number + 1} has more than ${options.lineBytesMax} bytes. ${options.remedy}`;
+      throw new ServiceError('TOO_LARGE', detail, { line: number + 1, maxBytes: options.lineBytesMax });
+    }
   }
   if (rest.length > 0) yield split(rest.take());
 }

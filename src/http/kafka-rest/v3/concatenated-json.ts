@@ -2,7 +2,9 @@
 import type { Buffer } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
+import { withoutByteOrderMark } from '../../../core/json-input.ts';
 import { ServiceError } from '../../../core/service-error.ts';
+import { bodyPieces } from '../../body-pieces.ts';
 import { GrowingBuffer } from '../../growing-buffer.ts';
 
 const quote = 0x22;
@@ -36,28 +38,21 @@ export async function* concatenatedObjects(source: Readable, options: Options): 
   const rest = new GrowingBuffer(options.countLine);
   const splitter = new ObjectSplitter();
   let isStart = true;
-  try {
-    // The stream is not destroyed on an error: its connection carries the response.
-    for await (const received of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      const piece = isStart ? withoutMark(received) : received;
-      isStart = false;
-      rest.append(piece);
-      const arrived = splitter.split(rest.take());
-      // What is on its way inside this process, the next piece or the end, is still to be counted as arrived.
-      if (source.readableLength === 0) await setImmediate();
-      yield { ...arrived, isAll: source.readableLength === 0 };
-      if (arrived.problem) return;
-      if (arrived.rest.length > options.bytesMax) {
-        const problem = `A record has more than ${options.bytesMax} bytes. ${options.remedy}`;
-        yield { objects: [], problem: new ServiceError('TOO_LARGE', problem), isAll: true };
-        return;
-      }
-      keep(rest, arrived);
+  for await (const received of bodyPieces(source)) {
+    const piece = isStart ? withoutByteOrderMark(received) : received;
+    isStart = false;
+    rest.append(piece);
+    const arrived = splitter.split(rest.take());
+    // What is on its way inside this process, the next piece or the end, is still to be counted as arrived.
+    if (source.readableLength === 0) await setImmediate();
+    yield { ...arrived, isAll: source.readableLength === 0 };
+    if (arrived.problem) return;
+    if (arrived.rest.length > options.bytesMax) {
+      const problem = `A record has more than ${options.bytesMax} bytes. ${options.remedy}`;
+      yield { objects: [], problem: new ServiceError('TOO_LARGE', problem), isAll: true };
+      return;
     }
-  } catch (error) {
-    if (!source.readableAborted || error instanceof ServiceError) throw error;
-    // Reaches no client, but must not be logged as an internal error.
-    throw new ServiceError('BAD_REQUEST', 'The connection was lost before the body ended.');
+    keep(rest, arrived);
   }
   if (splitter.isInside) {
     yield { objects: [], problem: bad('The body ends within a record.'), isAll: true };
@@ -121,8 +116,4 @@ function bad(detail: string): ServiceError {
 
 function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-}
-
-function withoutMark(bytes: Buffer): Buffer {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
