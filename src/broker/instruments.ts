@@ -81,7 +81,7 @@ export class Counter<T extends string = never> {
     else this.#counts.named(what).inc(count);
   }
 
-  /** The count for some values of the labels, to be kept by who counts often. @param values in the order of the labels */
+  /** The count for some values of the labels; keep the result where you count often. @param values in the order of the labels */
   labels(...values: string[]): Pick<Count, 'inc'> {
     return this.#counts.of(values);
   }
@@ -131,7 +131,13 @@ export class Histogram {
     this.#observations.of([]).observe(value);
   }
 
-  /** The observations for some values of the labels, to be kept by who observes often. @param values in the order of the labels */
+  /** Of a histogram of seconds without labels. @returns observes the time since this call */
+  startTimer(): () => void {
+    const beganAt = performance.now();
+    return () => this.observe((performance.now() - beganAt) / 1000);
+  }
+
+  /** The observations for some values of the labels; keep the result where you observe often. @param values in the order of the labels */
   labels(...values: string[]): Pick<Observations, 'observe'> {
     return this.#observations.of(values);
   }

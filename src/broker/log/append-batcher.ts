@@ -112,14 +112,14 @@ export class AppendBatcher {
     if (live.length < appendBatch.length)
       for (const { origin, reject } of appendBatch) if (origin?.isDead) reject(droppedError());
     if (live.length === 0) return;
-    const beganAt = performance.now();
+    const end = this.#duration.startTimer();
     const results = await this.#logs
       .append(
         topicId,
         partition,
         live.map(({ batch }) => batch),
       )
-      .finally(() => this.#duration.observe((performance.now() - beganAt) / 1000));
+      .finally(end);
     for (const [index, { batch, resolve, reject }] of live.entries()) {
       const result = required(results[index], 'result of an append');
       if (result instanceof ServiceError) {

@@ -65,14 +65,14 @@ export class LogCompactor {
     const begin = Math.max(found.cleaned, found.logStartOffset);
     const areTombstonesDue = found.tombstonesSince > 0 && found.now - found.tombstonesSince >= deleteRetentionMs;
     if (begin >= found.endOffset && !areTombstonesDue) return { more: false, tombstonesDueInMs: dueIn(task, found) };
-    const beganAt = performance.now();
+    const end = this.#duration.startTimer();
     try {
       const { newest, upTo } = await this.#noteKeys(task, begin, found.endOffset, signal);
       const last = await this.#clean(task, found.runId, newest, Math.max(upTo, begin), signal);
       if (!last) return { more: true, tombstonesDueInMs: undefined };
       return { more: upTo < found.endOffset, tombstonesDueInMs: dueIn(task, last) };
     } finally {
-      this.#duration.observe((performance.now() - beganAt) / 1000);
+      end();
     }
   }
 

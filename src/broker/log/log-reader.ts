@@ -84,7 +84,7 @@ export class LogReader {
   readonly #logs: Logs;
   readonly #traffic: TopicTraffic;
   readonly #source: BatchSource;
-  /** By what they read, the newest reads in flight. */
+  /** The newest read in flight of each range and form. */
   readonly #reads = new Map<string, SharedRead>();
   /** By log, the readers that wait for an append. */
   readonly #waiters = new Map<string, Set<Waiter>>();
