@@ -23,9 +23,11 @@ const cli = new TestCli(t, server.url);
 /** What the commands of a test share: a log, in which the order of lines is the order of events. */
 class Scene {
   readonly folder: string;
+  readonly #t: Test;
   readonly #url: string;
 
   constructor(t: Test, url = server.url) {
+    this.#t = t;
     this.folder = temporaryFolder(t);
     this.#url = url;
   }
@@ -63,6 +65,15 @@ class Scene {
     return { guard: guard ?? 0, command: command ?? 0 };
   }
 
+  /**
+   * Leaves a dead process in the group of the command, for whom nobody waits: in a container whose first process is not an init, all
+   * that loses its parent stays so. Here its parent, outside of the group, does not wait; it ends with the test.
+   */
+  get leavesDead(): string {
+    this.#t.teardown(() => this.lines('orphans').map((pid) => process.kill(Number(pid), 'SIGKILL')));
+    return '(sleep 0.01 & exec setsid sleep 60) </dev/null >/dev/null 2>&1 & echo $! >>orphans;';
+  }
+
   /** Waits for the lock as somebody else, and shows that the first command is dead by then. */
   async takesOver(t: Test, name: string, url = server.url): Promise<void> {
     const { command } = await this.pids();
@@ -80,7 +91,7 @@ class Scene {
   }
 }
 
-/** The processes of a group that run; who has ended, and is not waited for yet, does not. */
+/** The processes of a group that run; one that has ended, and is not waited for yet, does not. */
 function living(group: number): string[] {
   return readdirSync('/proc').filter((pid) => {
     try {
@@ -106,7 +117,7 @@ t.test('a command gets its input, its fencing token, and ends weir with its exit
 
 t.test('weir is frozen: its command is dead before another one gets the lock', async (t) => {
   const scene = new Scene(t);
-  const first = scene.holder('frozen');
+  const first = scene.holder('frozen', { before: scene.leavesDead });
   await scene.pids();
   first.child.kill('SIGSTOP');
   await scene.takesOver(t, 'frozen');
@@ -189,6 +200,18 @@ t.test('what a command leaves running in its group is stopped before the lock is
   const { code } = await scene.run(['lock', 'left', '--grace', '200ms', ...scene.sh(line)]);
   t.equal(code, 0);
   await scene.takesOver(t, 'left');
+});
+
+t.test('what is dead in the group of a command, and nobody waits for, does not keep weir from ending', async (t) => {
+  const scene = new Scene(t);
+  const line = `${scene.leavesDead} sleep 0.1`;
+  const { code } = await scene.run(['lock', 'dead', '--ttl', '5m', '--grace', '2m', ...scene.sh(line)]);
+  t.equal(code, 0);
+  t.same(
+    scene.lines('orphans').map((pid) => living(Number(pid)).length),
+    [1],
+    'the parent that does not wait has not ended',
+  );
 });
 
 t.test('signals are passed on to the command, whose end is that of weir', async (t) => {

@@ -6,10 +6,11 @@
 // deadline, and no timer below a second that works everywhere. It loads nothing but the start of processes; of its memory 6 MiB are not
 // shared with `weir`.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { FromGuard, Lease, StopReason, ToGuard } from './messages.ts';
 
 /** How often it looks whether the group has ended. */
-const pollMs = 20;
+const pollMs = 50;
 /** What is left of a group after SIGKILL is dead, and only nobody has waited for it. */
 const afterKillMsMax = 1000;
 /** The time to end of what a command has left behind, if it has no lease. */
@@ -41,6 +42,37 @@ function signalGroup(signal: NodeJS.Signals | 0): boolean {
   } catch (error) {
     // Something is there that this user may not signal, such as a program that has changed its user.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/**
+ * Whether all that is left of the group is dead, and only nobody has waited for it. In a container whose first process is not an init, a
+ * process that has lost its parent stays so for good. Where /proc does not tell, nothing is dead.
+ */
+function isGroupDead(): boolean {
+  let isDead = false;
+  for (const pid of processIds()) {
+    let stat: string;
+    try {
+      stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    } catch {
+      // It has ended meanwhile.
+      continue;
+    }
+    // The name of the program stands in parentheses, and may hold any character.
+    const [state = '', , processGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (Number(processGroup) !== group) continue;
+    if (!'ZX'.includes(state)) return false;
+    isDead = true;
+  }
+  return isDead;
+}
+
+function processIds(): string[] {
+  try {
+    return readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  } catch {
+    return [];
   }
 }
 
@@ -95,6 +127,7 @@ function watchDeadline(): void {
 /** SIGTERM at once, SIGKILL at `killMs`, or before the deadline if that is earlier. */
 function stop(killMs: number, reason?: StopReason): void {
   clearTimeout(timer);
+  if (reason && !stopped) tell({ type: 'stops', reason });
   stopped ??= reason;
   const lastMs = lease ? lease.deadlineMs - lease.marginMs : killMs;
   const isFirst = killAtMs === undefined;
@@ -111,7 +144,7 @@ function finish(): void {
   if (!command || killAtMs === undefined) return;
   const time = now();
   const isThere = signalGroup(time >= killAtMs ? 'SIGKILL' : 0);
-  if (end && (!isThere || time > killAtMs + afterKillMsMax)) {
+  if (end && (!isThere || time > killAtMs + afterKillMsMax || isGroupDead())) {
     command = undefined;
     tell({ type: 'ended', ...end, stopped });
     return;

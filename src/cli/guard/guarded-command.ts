@@ -33,6 +33,8 @@ export class Guard {
   #lease: Lease | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #settle: ((end: CommandEnd) => void) | undefined;
+  /** Why the guard stops the command, once it does. */
+  #stops: StopReason | undefined;
   #hasEnded = false;
   #isReady = false;
   /** What to run, until the guard is ready for it. */
@@ -62,7 +64,7 @@ export class Guard {
   run({ command: [file = '', ...args], env, input }: GuardedCommand, lease?: Lease): Promise<CommandEnd> {
     return new Promise((resolve) => {
       this.#settle = resolve;
-      this.#pid = undefined;
+      this.#pid = this.#stops = undefined;
       this.#lease = lease && { ...lease };
       if (this.#hasEnded) {
         this.#killCommand({ kind: 'unguarded' });
@@ -138,6 +140,9 @@ export class Guard {
       case 'failed':
         this.#end({ kind: 'notStarted', code: message.code });
         break;
+      case 'stops':
+        this.#stops = message.reason;
+        break;
       case 'ended':
         this.#end(endOf(message));
     }
@@ -149,8 +154,13 @@ export class Guard {
     if (!this.#lease || !this.#settle) return;
     const waitMs = this.#leftMs;
     if (waitMs > 0) this.#timer = setTimeout(() => this.#watchGuard(), waitMs);
-    // This process itself may have been frozen: then the guard has told meanwhile how the command has ended.
-    else setImmediate(() => this.#leftMs <= 0 && this.#killCommand({ kind: 'unguarded' }));
+    // This process itself may have been frozen: then the guard has told meanwhile that it stops the command, or how it has ended.
+    else setImmediate(() => this.#leftMs <= 0 && this.#killInTime());
+  }
+
+  /** The guard has not told that the command has ended. If it does stop it, that may only be known late. */
+  #killInTime(): void {
+    this.#killCommand(this.#stops ? { kind: 'stopped', reason: this.#stops } : { kind: 'unguarded' });
   }
 
   /** Until the guard must have stopped the command. */

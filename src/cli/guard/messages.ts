@@ -36,4 +36,6 @@ export type FromGuard =
   | { type: 'ready' }
   | { type: 'started'; pid: number }
   | { type: 'failed'; code: string }
+  /** It stops the command. */
+  | { type: 'stops'; reason: StopReason }
   | { type: 'ended'; code: number | null; signal: NodeJS.Signals | null; stopped: StopReason | undefined };
