@@ -1,7 +1,7 @@
 // Who is asking: finds the identity of a request by its token, its JWT or its client certificate.
 import { createHash } from 'node:crypto';
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
-import { LRUCache } from 'lru-cache';
+import { recentlyUsed } from '../core/recently-used.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { ClientCertificate } from './client-certificate.ts';
 import type { DerivedToken, DerivedTokens, ParentCredential } from './derived-tokens.ts';
@@ -71,12 +71,12 @@ export class Authenticator {
   /** What verifies JWTs, loaded only for a policy that has them; undefined without. */
   readonly #jwt: Promise<{ jose: typeof import('jose'); keys: JWTVerifyGetKey }> | undefined;
   readonly #derived: DerivedTokens | undefined;
-  readonly #verified = new LRUCache<string, JWTPayload>({ max: verifiedMax, ttl: verifiedMsMax });
+  readonly #verified = recentlyUsed<JWTPayload>(verifiedMax, { ttl: verifiedMsMax });
   /**
    * Callers by the header with their valid token, so that it is hashed once and not for each request. They end with the policy. The given
    * header is found by its hash with a seed of this process, so the time of the search tells nothing of those that are known.
    */
-  readonly #known = new LRUCache<string, Caller>({ max: knownTokensMax });
+  readonly #known = recentlyUsed<Caller>(knownTokensMax);
 
   /** The callers of the certificates of open connections. */
   readonly #byCertificates = new WeakMap<ClientCertificate, Caller>();

@@ -1,6 +1,6 @@
 // Which verbs an identity has on which names (of topics, groups, producers): names are looked up in a map, patterns with * are tried in
 // turn, and the results for recent names are cached.
-import { LRUCache } from 'lru-cache';
+import { recentlyUsed } from '../core/recently-used.ts';
 import type { VerbSet } from './verbs.ts';
 
 /** How many names an identity's results are cached for, for each kind. */
@@ -9,7 +9,7 @@ const cachedNamesMax = 1000;
 export class NameRules {
   readonly #exact = new Map<string, VerbSet>();
   readonly #patterns: { matches(name: string): boolean; verbs: VerbSet }[] = [];
-  readonly #cache = new LRUCache<string, VerbSet>({ max: cachedNamesMax });
+  readonly #cache = recentlyUsed<VerbSet>(cachedNamesMax);
 
   /** Adds a rule. @param pattern a name; `*` in it stands for any text */
   add(pattern: string, verbs: VerbSet): void {

@@ -1,6 +1,6 @@
 // Which verbs an identity has on which nodes: a trie by the names in the path, built once from the rules of a policy. A decision costs
 // one step for each name of the path, however many rules there are; those on nodes that are often asked for are kept.
-import { LRUCache } from 'lru-cache';
+import { recentlyUsed } from '../core/recently-used.ts';
 import { includes, type Verb, type VerbSet } from './verbs.ts';
 
 interface Branch {
@@ -17,7 +17,7 @@ interface Branch {
  * The verbs that were found last, by the rules and the path: to find them once more costs a fifth. All identities share the room, as there
  * may be any number of them.
  */
-const known = new LRUCache<string, VerbSet>({ maxSize: 20_000, sizeCalculation: () => 1 });
+const known = recentlyUsed<VerbSet>(20_000);
 /** Characters of the paths for which they are kept. */
 const knownLengthMax = 256;
 let made = 0;

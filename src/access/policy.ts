@@ -1,7 +1,7 @@
 // A policy as requests use it: which identity a credential belongs to, and what that identity may do. Immutable; a changed file makes a
 // new one.
 import { createHash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { recentlyUsed } from '../core/recently-used.ts';
 import {
   type CertificatePattern,
   type ClientCertificate,
@@ -35,9 +35,7 @@ export class Policy {
   readonly #tokens = new Map<string, StoredToken>();
   readonly #byClaim: { identity: string; claim: string; has: string }[] = [];
   readonly #byCertificate: { identity: string; pattern: CertificatePattern }[] = [];
-  readonly #rights = new LRUCache<string, { rights: RuleRights; limits: IdentityLimits | undefined }>({
-    max: compiledRightsMax,
-  });
+  readonly #rights = recentlyUsed<{ rights: RuleRights; limits: IdentityLimits | undefined }>(compiledRightsMax);
 
   /** @throws PolicyError with all problems of the file */
   constructor(text: string) {

@@ -1,7 +1,7 @@
 // How much a response will be about that names no limit, as far as it is known before the store is asked: for the weight of its request.
 import type { FastifyRequest } from 'fastify';
-import { LRUCache } from 'lru-cache';
 import type { TopicCache } from '../broker/metadata/topic-cache.ts';
+import { recentlyUsed } from '../core/recently-used.ts';
 
 /** How many partitions the topic has that a request names, once this broker knows it. */
 export function partitionsOf(topics: TopicCache): (request: FastifyRequest) => number | undefined {
@@ -13,7 +13,7 @@ const namesMax = 10_000;
 
 /** How much the last response about a thing had: it has about as much the next time. */
 export class KnownSizes {
-  readonly #sizes = new LRUCache<string, number>({ max: namesMax });
+  readonly #sizes = recentlyUsed<number>(namesMax);
   /** How much it had for what a request names; undefined if there was none. */
   readonly of: (request: FastifyRequest) => number | undefined;
 

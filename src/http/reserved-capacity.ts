@@ -2,8 +2,8 @@
 // work. Clients share it fairly. A request for a session or member that is not known to be alive uses up an allowance of its client. A
 // client without allowance may use the capacity only for sessions and members that are known to be alive.
 import { createHash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { Actor } from '../core/actor.ts';
+import { recentlyUsed } from '../core/recently-used.ts';
 import { hasCode } from '../core/service-error.ts';
 import { type Permit, runWithPermit, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
 
@@ -27,13 +27,10 @@ const sendersMax = 10_000;
 export class ReservedCapacity {
   readonly queue: WaitQueue;
   readonly #options: ReservedCapacityOptions;
-  /**
-   * Digests of the sessions and members that were alive at their last request. The limit is given as a size, as lru-cache would
-   * allocate all slots of a limit on the number of entries when the server starts.
-   */
-  readonly #known = new LRUCache<string, true>({ maxSize: knownMax, sizeCalculation: () => 1 });
+  /** Digests of the sessions and members that were alive at their last request. */
+  readonly #known = recentlyUsed<true>(knownMax);
   /** The allowance that each client has left, in requests; a client with its full allowance has no entry. */
-  readonly #senders = new LRUCache<string, { left: number; at: number }>({ max: sendersMax });
+  readonly #senders = recentlyUsed<{ left: number; at: number }>(sendersMax);
 
   constructor(options: ReservedCapacityOptions) {
     this.#options = options;

@@ -2,8 +2,8 @@
 // pattern can block a broker.
 import { createRequire } from 'node:module';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import type { RE2JS } from 're2js';
+import { recentlyUsed } from '../../core/recently-used.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
 interface Pattern {
@@ -20,7 +20,7 @@ const namesAtOnce = 500;
 let re2js: typeof import('re2js') | undefined;
 const load = createRequire(import.meta.url);
 
-const patterns = new LRUCache<string, Pattern>({ max: patternsMax });
+const patterns = recentlyUsed<Pattern>(patternsMax);
 
 /** @throws ServiceError BAD_REQUEST, saying what is wrong with the pattern */
 export function checkPattern(pattern: string): void {

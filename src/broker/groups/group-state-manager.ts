@@ -2,7 +2,6 @@
 // caches documents and applies an update to the cached one first, so any broker may serve any member at any moment, and an
 // update that changes nothing is one round trip to Redis.
 import { setTimeout as pause } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import {
   emptyGroup,
@@ -14,6 +13,7 @@ import {
 import { changesBetween, pollTimerName } from '../../core/groups/group-nodes.ts';
 import { expire } from '../../core/groups/group-state.ts';
 import { groupStateName } from '../../core/groups/member-reconciliation.ts';
+import { recentlyUsed } from '../../core/recently-used.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { CommitOutcome, GroupSnapshot, Groups } from '../../store/groups/groups.ts';
 import type { GroupMetrics } from './group-metrics.ts';
@@ -39,7 +39,7 @@ const loggedMembersMax = 20;
 export class GroupStateManager {
   readonly #groups: Groups;
   readonly #log: Logger;
-  readonly #cache = new LRUCache<string, GroupSnapshot>({ max: cachedDocumentsMax });
+  readonly #cache = recentlyUsed<GroupSnapshot>(cachedDocumentsMax);
   /** By group, the last update in flight: updates of a group through this broker run one after the other. */
   readonly #queues = new Map<string, Promise<unknown>>();
   readonly #watchers = new Map<string, Set<() => void>>();

@@ -1,7 +1,7 @@
 // Reads records and waits for new ones. Equal reads that begin together share one call of the store. A waiting reader is woken by the
 // notification of an append through any broker; as Pub/Sub may lose notifications, the awaited logs are also polled.
-import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
+import { recentlyUsed } from '../../core/recently-used.ts';
 import { BatchLines, isCompressed, type StoredBatch } from '../../core/records/batch-lines.ts';
 import type { FetchedRecords } from '../../core/records/fetched-records.ts';
 import type { LogNotice } from '../../store/log/log-notices.ts';
@@ -89,9 +89,9 @@ export class LogReader {
   /** By log, the readers that wait for an append. */
   readonly #waiters = new Map<string, Set<Waiter>>();
   /** The newest end offsets by notification, of a moment ago: for appends between a read and the wait that follows it. */
-  readonly #knownEnds = new LRUCache<string, number>({ max: knownEndsMax, ttl: knownEndMs, ttlResolution: 0 });
+  readonly #knownEnds = recentlyUsed<number>(knownEndsMax, { ttl: knownEndMs, ttlResolution: 0 });
   /** By log, the stored bytes of compressed batches, divided by the bytes of their lines. */
-  readonly #compressedShares = new LRUCache<string, number>({ max: compressedSharesMax });
+  readonly #compressedShares = recentlyUsed<number>(compressedSharesMax);
   /** Searches by time, of which few may be in flight at once. */
   readonly searches = new ConcurrencyLimiter('searches of records by time', searchesAtOnce, searchWaitMsMax);
   readonly #listeners = new Set<LogListener>();

@@ -4,9 +4,9 @@
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Metrics } from '../../broker/metrics.ts';
+import { recentlyUsed } from '../../core/recently-used.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { createOnceLog } from '../log-once.ts';
 
@@ -34,7 +34,7 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
   const suffixes = allowed.filter((name) => name.startsWith('.'));
   const isGood = (name: string) =>
     isIP(name) > 0 || isLoopback(name) || good.has(name) || suffixes.some((suffix) => name.endsWith(suffix));
-  const remembered = new LRUCache<string, true>({ max: rememberedMax });
+  const remembered = recentlyUsed<true>(rememberedMax);
   const refused = metrics.counter('hosts_refused_total', 'Requests refused because Host does not name this server.');
   const logOnce = createOnceLog(
     log,

@@ -1,10 +1,10 @@
 // Validates requests by their zod schemas, and serialises responses. A parameter or member that a schema does not name is refused.
 import type { FastifySchema, FastifyServerOptions } from 'fastify';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify/types/schema.js';
-import { LRUCache } from 'lru-cache';
 import type { z } from 'zod';
 import { describeIssues, parseOptions, readInput } from '../../core/issues.ts';
 import { jsonLine } from '../../core/json-line.ts';
+import { recentlyUsed } from '../../core/recently-used.ts';
 import { ServiceError } from '../../core/service-error.ts';
 
 const places: Record<string, string> = { querystring: 'query', params: 'path', body: 'body', headers: 'header' };
@@ -24,11 +24,7 @@ export function onlyDescribed<S extends z.ZodType>(schema: S): S {
 }
 
 /** Results of short queries, of which clients send few different ones: to look one up costs a tenth of its validation. */
-class KnownQueries extends LRUCache<string, { value: unknown }> {
-  constructor() {
-    super({ max: 100 });
-  }
-}
+const knownQueries = () => recentlyUsed<{ value: unknown }>(100);
 
 const keyLengthMax = 100;
 
@@ -53,7 +49,7 @@ function frozen(query: object): unknown {
 const validatorCompiler: FastifySchemaCompiler<FastifySchema> = ({ schema, httpPart }) => {
   const zodSchema = schema as unknown as z.ZodType;
   if (described.has(zodSchema)) return () => true;
-  const known = httpPart === 'querystring' ? new KnownQueries() : undefined;
+  const known = httpPart === 'querystring' ? knownQueries() : undefined;
   return (data: unknown) => {
     const key = known && keyOf(data as Readonly<Record<string, unknown>>);
     const found = key === undefined ? undefined : known?.get(key);

@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { decodeReply, type ReplyValue, type Script, type ScriptArguments, scriptsFor } from '../scripts.ts';
 import { createTopology, topologyKindOf } from './create-topology.ts';
@@ -55,12 +56,7 @@ export class StoreConnection {
     this.timeouts = timeouts;
     this.#coordinationKey = coordinationKey;
     const kind = topologyKindOf(target);
-    const scripts = scriptsFor(kind === 'cluster');
-    this.#scripts = scripts;
-    const define = (client: Redis) => {
-      for (const { name, lua } of scripts.values()) client.defineCommand(name, { lua, numberOfKeys: 1 });
-      return client;
-    };
+    this.#scripts = scriptsFor(kind === 'cluster');
     const onChange = () => this.#notifyWaiters();
     this.#topology = createTopology(target, {
       coordinationKey,
@@ -68,7 +64,7 @@ export class StoreConnection {
       onChange,
       createConnection: ({ createClient, isCoordination }) =>
         new ManagedConnection({
-          createClient: (options) => define(createClient(options)),
+          createClient,
           prepare: async (info) => {
             if (isCoordination) for (const hook of this.#openHooks) await hook(info, kind);
           },
@@ -174,7 +170,7 @@ export class StoreConnection {
     try {
       const reply = await (ordered
         ? this.#sendOnce(script, key, args)
-        : this.#send(key, script.writes, (client) => sendScript(client, name, key, args)));
+        : this.#send(key, script.writes, (client) => sendScript(client, script, key, args)));
       return decodeReply(name, reply);
     } finally {
       this.#onCall?.(name, performance.now() - beganAt);
@@ -200,7 +196,7 @@ export class StoreConnection {
   async callOn(client: Redis, name: string, key: string, args: ScriptArguments): Promise<ReplyValue[]> {
     const script = this.#script(name);
     try {
-      return decodeReply(name, await sendScript(client, name, key, args));
+      return decodeReply(name, await sendScript(client, script, key, args));
     } catch (error) {
       throw storeError(error, script.writes);
     }
@@ -359,11 +355,12 @@ export class StoreConnection {
   }
 }
 
-function sendScript(client: Redis, name: string, key: string, args: ScriptArguments): Promise<unknown> {
+function sendScript(client: Redis, { name, lua }: Script, key: string, args: ScriptArguments): Promise<unknown> {
   corkUntilNextTick(client.stream as Socket | undefined);
-  const command = (client as unknown as Record<string, Command | undefined>)[`${name}Buffer`];
-  if (!command) throw new Error(`The client does not define the script ${name}`);
-  return command.call(client, key, ...args);
+  const commands = client as unknown as Record<string, Command | undefined>;
+  // A client defines a script with its first call: to hash all of them for each client was a tenth of the start of a server.
+  if (!commands[`${name}Buffer`]) client.defineCommand(name, { lua, numberOfKeys: 1 });
+  return required(commands[`${name}Buffer`], 'command that was defined').call(client, key, ...args);
 }
 
 /** Joins all writes of one tick into one system call: a system call for each would cost more than a small script. */
