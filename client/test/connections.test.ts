@@ -115,7 +115,7 @@ t.test(
   },
 );
 
-t.test('a client whose timers hardly run, as those of a hidden tab, renews its session by what arrives', async (t) => {
+t.test('a client with throttled timers, as in a hidden tab, renews its session when a frame arrives', async (t) => {
   const timers = t.intercept(globalThis, 'setInterval', { value: () => undefined });
   const weir = startClient(t, server.url, { sessionTtl: '4s' });
   await weir.tree.create('/throttled');

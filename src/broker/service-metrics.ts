@@ -18,9 +18,9 @@ interface Subject {
 export function createServiceMetrics({ version, store, brokerId, zxid, loading }: Subject, metrics: Metrics): void {
   metrics.gauges(
     'build_info',
-    'The version of the program, and the id of the broker as `node`; always 1.',
-    ['version', 'node'],
-    () => [{ labels: { version, node: String(brokerId() ?? '') }, value: 1 }],
+    'The version of the program, and the id of the broker; always 1.',
+    ['version', 'broker'],
+    () => [{ labels: { version, broker: String(brokerId() ?? '') }, value: 1 }],
     'max',
   );
   metrics.gauge('store_open', 'Whether the store can be used: 1 or 0.', () => Number(store.isOpen), 'min');

@@ -104,6 +104,12 @@ export function dryRun(cli: Cli, what: string): void {
   throw new CliError('', exitCodes.difference);
 }
 
-function unreadable(file: string, error: unknown): Error {
-  return new CliError(`${file === '-' ? 'stdin' : file} cannot be read: ${(error as Error).message}`);
+/** A file that the system does not let be read is a wrong argument, as an unknown option is; one that is too large was read in part. */
+export function unreadable(file: string, error: unknown): CliError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const isArgument = file !== '-' && code !== undefined;
+  return new CliError(
+    `${file === '-' ? 'stdin' : file} cannot be read: ${message}`,
+    isArgument ? exitCodes.usage : exitCodes.refused,
+  );
 }

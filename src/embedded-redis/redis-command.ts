@@ -6,6 +6,9 @@ import { connect } from 'node:net';
 
 export type RedisReply = string | number | null | RedisReply[];
 
+/** Long: who asks has nothing else to go on with, and a machine may be so busy that Redis hardly runs. */
+const timeoutMsDefault = 10_000;
+
 /** An error reply of Redis; `message` is its text, such as `LOADING Redis is loading …`. */
 export class RedisReplyError extends Error {
   override readonly name = 'RedisReplyError';
@@ -16,7 +19,7 @@ export class RedisReplyError extends Error {
  * @throws RedisReplyError for an error reply; Error if nothing listens, if no complete reply arrives within `timeoutMs`, or if the
  *   reply is not RESP
  */
-export function redisCommand(socketPath: string, args: string[], timeoutMs = 2000): Promise<RedisReply> {
+export function redisCommand(socketPath: string, args: string[], timeoutMs = timeoutMsDefault): Promise<RedisReply> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
     const settle = (action: () => void): void => {

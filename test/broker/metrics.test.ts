@@ -57,7 +57,7 @@ t.test('durations of requests that asked to wait stand apart', async (t) => {
 
 t.test('the service as a whole has its version, its position, and the times of its store', async (t) => {
   const text = await scrape();
-  t.match(text, /weir_build_info\{version="\d[^"]*",node="1001"\} 1/);
+  t.match(text, /weir_build_info\{version="\d[^"]*",broker="1001"\} 1/);
   t.ok((await metric(server, 'weir_zxid')) > 0);
   t.match(text, /weir_store_call_duration_seconds_count\{op="logs\/append"\} [1-9]/);
   await eventually(

@@ -1,4 +1,6 @@
+import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import t from 'tap';
 import { packageVersion } from '../../src/config/config.ts';
 import { TestCli } from '../helpers/cli.ts';
@@ -48,6 +50,22 @@ t.test('one server, and the command line beside it', async (t) => {
       option.stderr,
       /^unknown option '--wiat'\n\(Did you mean --wait\?\)\nUsage: weir health \[options\]\n--help says more, with examples\.\n$/,
     );
+  });
+
+  t.test('a file that cannot be opened, or is a folder, is wrong usage, whichever command is to read it', async (t) => {
+    mkdirSync(join(cli.folder, 'folder'));
+    const commands = [
+      ['node', 'set', '/x', '-f'],
+      ['node', 'import'],
+      ['multi'],
+      ['produce', 'x', '--file'],
+      ['restore'],
+    ];
+    for (const args of commands.flatMap((command) => ['absent', 'folder'].map((file) => [...command, file]))) {
+      const { code, stderr } = await cli.run(args);
+      t.equal(code, 2, args.join(' '));
+      t.match(stderr, /^(absent cannot be read: ENOENT|folder cannot be read: EISDIR).*\n$/);
+    }
   });
 
   t.test('a reader that goes away ends a command quietly', async (t) => {

@@ -32,7 +32,7 @@ request GET /metrics
 expect_status 200
 expect_header Content-Type 'text/plain.*'
 expect_body '# TYPE weir_http_request_duration_seconds histogram'
-expect_body_like '^weir_build_info[{]version="[^"]+",node="[0-9]+"[}] 1'
+expect_body_like '^weir_build_info[{]version="[^"]+",broker="[0-9]+"[}] 1'
 expect_body 'route="/v1/nodes/*"'
 expect_body 'weir_controller '
 expect_body 'process_cpu_seconds_total'

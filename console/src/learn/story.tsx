@@ -30,7 +30,7 @@ const weir = server === defaultUrl ? 'weir' : `weir -u ${server}`;
 const [topic, group] = ['lessons', 'learners'];
 const replicasMax = 3;
 
-/** The topic of the later steps: that of the second one, or the one that is there in its place. */
+/** The topic that the commands name: the one of this page, or, where the reader has created another one instead, the first. */
 const topicOf = ({ topics }: ClusterPicture) =>
   topics.some(({ name }) => name === topic) ? topic : (topics[0]?.name ?? topic);
 

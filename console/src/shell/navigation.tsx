@@ -3,7 +3,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { forgetToken, hasToken, identity } from '../live/session.ts';
 import { pages } from '../pages/pages.ts';
 import { linkTo, route } from '../router.ts';
-import { Icon, Logo } from '../ui/icon.tsx';
+import { Icon, type IconName, Logo } from '../ui/icon.tsx';
 import { Button, IconButton } from '../ui/parts.tsx';
 import { switchTheme, theme } from '../ui/theme.ts';
 
@@ -48,12 +48,7 @@ export function Navigation({ isOpen, onClose, onKeys }: { isOpen: boolean; onClo
             <h2>{group}</h2>
             <ul>
               {own.map(({ id, title, icon }) => (
-                <li key={id}>
-                  <a href={linkTo(id)} aria-current={current === id ? 'page' : undefined}>
-                    <Icon name={icon} />
-                    {title}
-                  </a>
-                </li>
+                <Entry key={id} href={linkTo(id)} isCurrent={current === id} title={title} icon={icon} />
               ))}
             </ul>
           </div>
@@ -63,12 +58,7 @@ export function Navigation({ isOpen, onClose, onKeys }: { isOpen: boolean; onClo
         <h2>Read</h2>
         <ul>
           {documents.map(({ href, title, icon }) => (
-            <li key={href}>
-              <a href={href}>
-                <Icon name={icon} />
-                {title}
-              </a>
-            </li>
+            <Entry key={href} href={href} title={title} icon={icon} />
           ))}
         </ul>
       </div>
@@ -89,5 +79,23 @@ export function Navigation({ isOpen, onClose, onKeys }: { isOpen: boolean; onClo
         </span>
       </div>
     </nav>
+  );
+}
+
+interface EntryProps {
+  href: string;
+  title: string;
+  icon: IconName;
+  isCurrent?: boolean;
+}
+
+function Entry({ href, title, icon, isCurrent = false }: EntryProps) {
+  return (
+    <li>
+      <a href={href} aria-current={isCurrent ? 'page' : undefined}>
+        <Icon name={icon} />
+        {title}
+      </a>
+    </li>
   );
 }

@@ -7,6 +7,7 @@ import { PassThrough, type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { CliError } from '../errors.ts';
+import { unreadable } from '../input.ts';
 import type { BackupLine, EndCounts, EndLine, HeaderLine, RecordLine } from './backup-lines.ts';
 
 /** The longest line: the largest record or node that a server takes, and what stands around it. */
@@ -147,9 +148,11 @@ function parseLine(path: string, bytes: Buffer, index: number): HeaderLine | Bac
 
 /** The lines of a file, which may be compressed, without their line feeds. (node:readline takes U+2028 for the end of a line, too.) */
 async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
+  // Looked at first: a stream that is not read yet would throw what it cannot open at the process.
+  const isCompressed = await isGzip(path);
   const file = createReadStream(path, { highWaterMark: 1024 * 1024 });
   let source: Readable = file;
-  if (await isGzip(path)) {
+  if (isCompressed) {
     const gunzip = createGunzip();
     // A failure of either is seen by whoever reads the result.
     pipeline(file, gunzip).catch(() => {});
@@ -182,11 +185,13 @@ async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
 }
 
 async function isGzip(path: string): Promise<boolean> {
-  const handle = await open(path, 'r').catch((error: Error) => {
-    throw new CliError(`${path} cannot be read: ${error.message}`);
-  });
+  const refuse = (error: Error) => {
+    throw unreadable(path, error);
+  };
+  const handle = await open(path, 'r').catch(refuse);
   try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0);
+    // A folder can be opened, and not read.
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0).catch(refuse);
     return bytesRead === 2 && buffer.readUInt16BE(0) === 0x1f8b;
   } finally {
     await handle.close();
