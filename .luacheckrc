@@ -4,7 +4,7 @@ std = {
   read_globals = {
     'KEYS', 'ARGV', 'redis', 'cjson', 'cmsgpack', 'struct',
     'assert', 'error', 'ipairs', 'math', 'next', 'pairs', 'pcall', 'select', 'string', 'table', 'tonumber', 'tostring',
-    'type', 'unpack',
+    'setmetatable', 'type', 'unpack',
   },
 }
 max_line_length = false

@@ -90,8 +90,9 @@ function resolveIncludes(folder: string, file: string, text: string, stack: stri
   return lines.join('\n');
 }
 
-/** A statement that declares constants, and its values: numbers and texts without escapes. */
-const constantsLine = /^local ([A-Z][A-Z0-9_]*(?:, [A-Z][A-Z0-9_]*)*) = ((?:\d+|'[^'\\]*')(?:, (?:\d+|'[^'\\]*'))*)$/gm;
+/** A statement that declares constants of a file or of a late part of it (lua/lib/late.lua), and its values: numbers and texts without escapes. */
+const constantsLine =
+  /^(?: {2})?local ([A-Z][A-Z0-9_]*(?:, [A-Z][A-Z0-9_]*)*) = ((?:\d+|'[^'\\]*')(?:, (?:\d+|'[^'\\]*'))*)$/gm;
 /** What may contain the name of a constant and is none: texts, comments, and fields of tables (not what follows the operator `..`). */
 const notConstant = /'(?:[^'\\\n]|\\.)*'|--\[\[[\s\S]*?\]\]|--.*|(?<![.:])[.:](?![.:]) *[A-Za-z_]\w*/;
 const constant = new RegExp(`${notConstant.source}|\\b[A-Z][A-Z0-9_]*\\b(?! = )`, 'g');

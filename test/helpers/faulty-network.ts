@@ -27,8 +27,8 @@ export interface FaultyNetwork {
   delay(ms: number): void;
 }
 
-/** How much of the data of a client is stored: its first commands show the purpose of a connection. */
-const sentBytesKept = 64 * 1024;
+/** How much of the data of a client is stored: its first commands show the purpose of a connection, and several of them may be whole scripts. */
+const sentBytesKept = 1024 * 1024;
 
 export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<FaultyNetwork> {
   let { port: serverPort } = new URL(serverUrl);

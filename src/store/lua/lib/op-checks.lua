@@ -117,7 +117,7 @@ end
 --- Setting data does not change the kind of a node, so a request for another kind fails: a node of that name exists.
 local function kind_problem(op, node)
   local owner = op.mode == 'ephemeral' and op.session or nil
-  if not op.mode or (op.mode == node.mode and (op.ttl_ms or 0) == node.ttl_ms and owner == node.owner) then return nil end
+  if not op.mode or (op.mode == node.mode and (op.ttl_ms or 0) == (node.ttl_ms or 0) and owner == node.owner) then return nil end
   return {
     'NODE_EXISTS',
     'Node ' .. op.path .. ' exists as ' .. kind_of(node.mode, node.owner, node.ttl_ms) .. ', not as '

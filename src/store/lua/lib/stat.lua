@@ -8,12 +8,15 @@ local stat = {}
 -- Redis stores a small hash as a listpack.
 local FORMAT = '>ddddddi4I4I4B'
 local MODES = { 'persistent', 'ephemeral', 'container', 'ttl' }
-local CODES = {}
-for code, mode in ipairs(MODES) do CODES[mode] = code end
+local CODES = { persistent = 1, ephemeral = 2, container = 3, ttl = 4 }
+local EPHEMERAL, TTL = 2, 4
 
 --- The mode of a code; src/store/tree/node-codec.ts has the same order.
 function stat.mode(code) return MODES[code] end
 
+--- The fields of a node that every one has; with `path`, `data`, `content_type` and `touched` (lib/txn.lua) they are as many as
+--- fit into a table of 16, the next larger of which takes twice the memory and time. So what few nodes have is left out: `owner`,
+--- and `ttl_ms`.
 function stat.parse(packed)
   local czxid, mzxid, pzxid, ctime, mtime, created, version, data_length, num_children, code, rest =
     struct.unpack(FORMAT, packed)
@@ -28,12 +31,11 @@ function stat.parse(packed)
     data_length = data_length,
     num_children = num_children,
     mode = MODES[code],
-    ttl_ms = 0,
     stat = packed,
   }
-  if node.mode == 'ephemeral' then
+  if code == EPHEMERAL then
     node.owner = string.sub(packed, rest)
-  elseif node.mode == 'ttl' then
+  elseif code == TTL then
     node.ttl_ms = struct.unpack('>d', packed, rest)
   end
   return node

@@ -23,7 +23,7 @@ local function keep_counter(node)
 end
 
 local function is_same(op, node)
-  if op.mode ~= node.mode or op.ttl_ms ~= node.ttl_ms or #op.data ~= node.data_length then return false end
+  if op.mode ~= node.mode or op.ttl_ms ~= (node.ttl_ms or 0) or #op.data ~= node.data_length then return false end
   local data, content_type = node.data, node.content_type
   if not data then
     data, content_type = unpack(redis.call('HMGET', keys.node(node.path), 'data', 'type'))
