@@ -14,6 +14,7 @@ const depthMax = 1000;
 /** Returned instead of a position: the text is not JSON, is nested too deeply, or the scan was interrupted. */
 export const noPosition = -1;
 
+const lineFeed = 0x0a;
 const quote = 0x22;
 const comma = 0x2c;
 const minus = 0x2d;
@@ -34,9 +35,10 @@ const plainEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(
 export class JsonScanner {
   readonly text: string;
   /** Whether the text has no control characters, so that no string can contain one. */
-  readonly #isClean: boolean;
-  /** Position of the next backslash; Infinity if there is none. */
+  readonly isClean: boolean;
+  /** Position of the first backslash from `#escapeSoughtFrom` on; Infinity if there is none. */
   #nextEscape = -1;
+  #escapeSoughtFrom = 0;
   /** Position of the error after a failed scan. */
   failedAt = 0;
   /** Whether the scan failed because the text is nested deeper than `depthMax`. */
@@ -51,7 +53,7 @@ export class JsonScanner {
   /** @param isClean whether no byte is a control character, except line feeds outside of the scanned values */
   constructor(text: string, isClean: boolean) {
     this.text = text;
-    this.#isClean = isClean;
+    this.isClean = isClean;
   }
 
   /** Records the position of an error. */
@@ -76,10 +78,14 @@ export class JsonScanner {
     const { text } = this;
     const end = text.indexOf('"', at + 1);
     if (end < 0) return this.fail(text.length);
-    if (this.#nextEscape <= at) this.#nextEscape = orEndOfText(text.indexOf('\\', at));
+    // A caller may go back to what was scanned before.
+    if (this.#nextEscape <= at || at < this.#escapeSoughtFrom) {
+      this.#nextEscape = orEndOfText(text.indexOf('\\', at));
+      this.#escapeSoughtFrom = at;
+    }
     if (this.#nextEscape < end) return this.#skipStringSlowly(at);
     // Without escapes only a control character can make the string invalid; the slow path finds it.
-    return this.#isClean ? end + 1 : this.#skipStringSlowly(at);
+    return this.isClean ? end + 1 : this.#skipStringSlowly(at);
   }
 
   /** Whether the string from `start` to `end`, which was just scanned, contains escapes. */
@@ -121,8 +127,6 @@ export class JsonScanner {
     const end = this.#skipContainer(start, at, closers);
     if (this.isInterrupted) return false;
     this.#skippedContainers.set(start, end);
-    // The caller starts again at an earlier position.
-    this.#nextEscape = -1;
     return true;
   }
 
@@ -220,6 +224,11 @@ export class JsonScanner {
     while (isDigit(text.charCodeAt(at))) at += 1;
     return at === start ? this.fail(at) : at;
   }
+}
+
+/** Scans a text that is given as its bytes, valid UTF-8. */
+export function scannerOf(bytes: Buffer): JsonScanner {
+  return new JsonScanner(bytes.toString('latin1'), !hasControls(bytes) && !bytes.includes(lineFeed));
 }
 
 /** Parses a part of the text that is valid JSON. */

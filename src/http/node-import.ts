@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import { endLine, type ImportResult, nodeLine } from '../../schemas/transfer.ts';
+import { isBase64 } from '../core/base64.ts';
 import { readInput } from '../core/issues.ts';
 import { readJson, smallJsonLimits } from '../core/json-input.ts';
 import { required } from '../core/required.ts';
@@ -301,8 +302,4 @@ function keyOfChunk(
   }
   // A line feed cannot stand in a header, so no other key is ever the same.
   return { key: `${whole.key}\n${number}`, fingerprint: hash.digest('base64url') };
-}
-
-function isBase64(text: string): boolean {
-  return text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 }

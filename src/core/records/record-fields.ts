@@ -8,6 +8,7 @@
  * `{"offset":N,"timestamp":T,` and the line without its brace, without parsing records. An empty line is a record that
  * compaction has removed; it keeps its offset.
  */
+import { isBase64 } from '../base64.ts';
 import { readJson } from '../json-input.ts';
 import { valueIn } from '../json-scanner.ts';
 import { ServiceError } from '../service-error.ts';
@@ -173,7 +174,7 @@ function checkHeaderValue(value: unknown, where: string): void {
 }
 
 function checkBase64(value: unknown, where: () => string): string {
-  if (typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value)) return value;
+  if (isBase64(value)) return value;
   throw bad(`${where()} must be base64 with its padding, such as "aGk=".`);
 }
 

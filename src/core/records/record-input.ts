@@ -7,7 +7,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { readJson, withoutByteOrderMark } from '../json-input.ts';
-import { hasControls, JsonScanner, jsonProblem, noPosition, valueIn } from '../json-scanner.ts';
+import { hasControls, JsonScanner, jsonProblem, noPosition, scannerOf, valueIn } from '../json-scanner.ts';
 import { ServiceError } from '../service-error.ts';
 import { runSteps, type Steps } from '../steps.ts';
 import { bytesAsText, type EncodedRecord, onOneLine } from './record-fields.ts';
@@ -30,7 +30,6 @@ export type RequestRecords =
   { kind: 'separate'; records: EncodedRecord[]; lines?: readonly number[] } | ContiguousRecords | PositionedRecords;
 
 const comma = 0x2c;
-const lineFeed = 0x0a;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
 const openBrace = 0x7b;
@@ -45,9 +44,8 @@ export function* parseRecordsInSteps(input: Buffer): Steps<{ records: RequestRec
   const body = withoutByteOrderMark(input);
   if (body.length === 0) throw bad('The body is empty, which is not JSON; send {"records":[…]}.');
   if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
-  const text = body.toString('latin1');
-  const isOneLine = !hasControls(body) && !body.includes(lineFeed);
-  const scanner = new JsonScanner(text, isOneLine);
+  const scanner = scannerOf(body);
+  const { text, isClean: isOneLine } = scanner;
   const start = scanner.skipSpace(0);
   if (text.charCodeAt(start) !== openBrace) {
     const end = yield* skipValueInSteps(scanner, start);
@@ -145,8 +143,8 @@ export function* parseValueInSteps(input: Buffer, rest: RawRecordFields): Steps<
   const body = withoutByteOrderMark(input);
   if (body.length === 0) throw bad('The body is empty, and its type says that it is JSON.');
   if (!isUtf8(body)) throw bad('The body is not valid UTF-8, as JSON has to be.');
-  const text = body.toString('latin1');
-  const scanner = new JsonScanner(text, !hasControls(body) && !body.includes(lineFeed));
+  const scanner = scannerOf(body);
+  const { text } = scanner;
   const start = scanner.skipSpace(0);
   const end = yield* skipValueInSteps(scanner, start);
   if (end === noPosition) throw notJson(scanner);
@@ -162,6 +160,24 @@ export function* skipValueInSteps(scanner: JsonScanner, start: number): Steps<nu
     if (scanner.resume()) end = scanner.skipValue(start);
   }
   return end;
+}
+
+/**
+ * Reads one record.
+ * @param text the JSON of an object, bytes as text, valid as far as the caller knows
+ * @param isOneLine whether it has no control characters
+ * @throws ServiceError BAD_REQUEST, TOO_LARGE, beginning with `where()`
+ */
+export function* readRecordInSteps(text: string, isOneLine: boolean, where: () => string): Steps<EncodedRecord> {
+  const scanner = new JsonScanner(text, isOneLine);
+  const reader = new RecordReader(scanner, isOneLine);
+  for (;;) {
+    const record = reader.read(0, where);
+    if (record) return record;
+    if (!scanner.isInterrupted) throw bad(`${where()} ${jsonProblem(scanner)}.`);
+    do yield;
+    while (!scanner.resume());
+  }
 }
 
 /** The records of a part of an NDJSON body. */

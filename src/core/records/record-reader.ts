@@ -1,4 +1,5 @@
 /** Scans records one after the other. Simple records, with only a key and a value, are not parsed. */
+import { isBase64String } from '../base64.ts';
 import { type JsonScanner, noPosition } from '../json-scanner.ts';
 import { checkFieldBytes, type EncodedRecord, fieldNames, readFields } from './record-fields.ts';
 
@@ -12,7 +13,7 @@ export class RecordReader {
   readonly #isOneLine: boolean;
   /** Position after the closing brace of the record. */
   end = 0;
-  /** Whether it has only a value and perhaps a key, each once, the key without escapes. */
+  /** Whether it has only a value, JSON or base64, and perhaps a key that is a text without escapes, each once. */
   isSimple = false;
   /** Start and end of the text of its key, without quotes; -1 for none. */
   keyStart = noPosition;
@@ -20,6 +21,28 @@ export class RecordReader {
   /** Four positions per field: start and end of its name and of its value. One more field than a record can have is an error. */
   readonly #positions = new Int32Array(4 * (fieldNames.size + 1));
   #fieldCount = 0;
+
+  get fieldCount(): number {
+    return this.#fieldCount;
+  }
+
+  /** Position of the opening quote of the name of a field. */
+  nameStart(field: number): number {
+    return this.#positions[4 * field] ?? 0;
+  }
+
+  /** Position after the closing quote of the name of a field. */
+  nameEnd(field: number): number {
+    return this.#positions[4 * field + 1] ?? 0;
+  }
+
+  valueStart(field: number): number {
+    return this.#positions[4 * field + 2] ?? 0;
+  }
+
+  valueEnd(field: number): number {
+    return this.#positions[4 * field + 3] ?? 0;
+  }
 
   /** @param isOneLine there are no line feeds in the whole text */
   constructor(scanner: JsonScanner, isOneLine: boolean) {
@@ -46,10 +69,12 @@ export class RecordReader {
   }
 
   #readFields(start: number, where: () => string): EncodedRecord {
-    const members = Array.from({ length: this.#fieldCount }, (_, field) => {
-      const [nameStart = 0, nameEnd = 0, start = 0, end = 0] = this.#positions.subarray(4 * field);
-      return { nameStart, nameEnd, start, end };
-    });
+    const members = Array.from({ length: this.#fieldCount }, (_, field) => ({
+      nameStart: this.nameStart(field),
+      nameEnd: this.nameEnd(field),
+      start: this.valueStart(field),
+      end: this.valueEnd(field),
+    }));
     return readFields(this.scanner.text, { start, end: this.end }, members, where);
   }
 
@@ -84,6 +109,12 @@ export class RecordReader {
         at = scanner.skipString(valueStart);
         this.keyEnd = at - 1;
         if (at !== noPosition && scanner.hasEscape(this.keyStart, at)) isSimple = false;
+      } else if (text.startsWith('"valueBase64":"', at)) {
+        values += 1;
+        nameEnd = at + 13;
+        valueStart = at + 14;
+        at = scanner.skipString(valueStart);
+        if (at !== noPosition && !isBase64String(text, valueStart, at)) isSimple = false;
       } else {
         isSimple = false;
         if (text.charCodeAt(at) !== quote) return this.#fail(at);

@@ -179,6 +179,7 @@ t.test('what cannot be told from the next record ends the stream', async (t) => 
     t.equal(reports.length, 2);
   }
   t.match(await produce('broken', '{"value":{"type":"JSON","data":nul}}'), [{ error_code: 400 }]);
+  t.match(await produce('broken', '{"value":{"type":"STRING","data":"a\nb"}}'), [{ error_code: 400 }]);
   t.same(
     await produce('broken', `{"a" 1}${JSON.stringify(json(1))}`).then((all) => all.map((one) => one.error_code)),
     [400, 200],
@@ -330,7 +331,8 @@ t.test('a batch has successes and failures by id', async (t) => {
   ]) {
     t.same(errorOf(await post(bad)), [422, 42208], bad.slice(0, 50));
   }
-  for (const bad of ['{', '{"entries":[{]}', 'x']) t.same(errorOf(await post(bad)), [400, 400], bad);
+  for (const bad of ['{', '{"entries":[{]}', 'x', '{"entries":[{"id":"a\nb"}]}'])
+    t.same(errorOf(await post(bad)), [400, 400], bad);
 });
 
 t.test('access control: what the policy refuses is refused as a whole', async (t) => {

@@ -1,5 +1,5 @@
 // Reads the body of POST …/records:batch, `{"entries":[{"id":"1",…}]}`: each entry is a record with an id of its own.
-import { hasControls, JsonScanner, valueIn } from '../../../core/json-scanner.ts';
+import { type JsonScanner, scannerOf, valueIn } from '../../../core/json-scanner.ts';
 import type { Steps } from '../../../core/steps.ts';
 import { KafkaRestError } from '../errors.ts';
 import { eachItem, eachMember, notJson, type Span } from '../json-members.ts';
@@ -20,7 +20,7 @@ const idCharactersMax = 80;
 export function* batchEntries(body: Buffer): Steps<Entry[]> {
   if (body.length === 0)
     throw noBatch('The body is empty; send {"entries":[{"id":"1","value":{"type":"JSON","data":1}}]}.');
-  const scanner = new JsonScanner(body.toString('latin1'), !hasControls(body));
+  const scanner = scannerOf(body);
   let list: Span | undefined;
   const end = yield* eachMember(scanner, scanner.skipSpace(0), (name, at) => {
     if (name !== 'entries' || list)

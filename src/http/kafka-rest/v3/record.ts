@@ -4,15 +4,15 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
-import { hasControls, JsonScanner, valueIn } from '../../../core/json-scanner.ts';
-import { type EncodedRecord, onOneLine } from '../../../core/records/record-fields.ts';
-import { parseLinesInSteps } from '../../../core/records/record-input.ts';
-import { required } from '../../../core/required.ts';
+import { isBase64 } from '../../../core/base64.ts';
+import { JsonScanner, scannerOf, valueIn } from '../../../core/json-scanner.ts';
+import type { EncodedRecord } from '../../../core/records/record-fields.ts';
+import { readRecordInSteps } from '../../../core/records/record-input.ts';
 import { ServiceError } from '../../../core/service-error.ts';
 import type { Steps } from '../../../core/steps.ts';
 import { KafkaRestError } from '../errors.ts';
 import { eachMember, notJson } from '../json-members.ts';
-import { headersOf, isBase64, jsonKeyOf, unknownMember } from '../produce-body.ts';
+import { headersOf, jsonKeyOf, unknownMember } from '../produced-records.ts';
 
 /** The type of a key or a value and its bytes, for the report of its delivery. */
 interface Sent {
@@ -46,8 +46,8 @@ const shownCharacters = 60;
  */
 function* readRecord(bytes: Buffer, more: readonly string[] = []): Steps<V3Record> {
   if (!isUtf8(bytes)) throw new ServiceError('BAD_REQUEST', 'The record is not valid UTF-8, as JSON has to be.');
-  const isClean = !hasControls(bytes);
-  const scanner = new JsonScanner(bytes.toString('latin1'), isClean);
+  const scanner = scannerOf(bytes);
+  const { isClean } = scanner;
   const members = yield* membersOf(scanner, 'The record', [...recordMembers, ...more]);
   const parts: string[] = [];
   const partition = members.get('partition_id');
@@ -59,7 +59,7 @@ function* readRecord(bytes: Buffer, more: readonly string[] = []): Steps<V3Recor
   const key = yield* dataOf(members.get('key'), 'key', isClean);
   const value = yield* dataOf(members.get('value'), 'value', isClean);
   for (const part of [key?.part, value?.part]) if (part !== undefined) parts.push(part);
-  const record = yield* encoded(onOneLine(`{${parts.join(',')}}`));
+  const record = yield* readRecordInSteps(`{${parts.join(',')}}`, isClean, () => 'The record');
   return { record, key: key?.sent, value: value?.sent };
 }
 
@@ -73,18 +73,6 @@ export function* readOrFailure(bytes: Buffer, more?: readonly string[]): Steps<R
   } catch (failure) {
     if (failure instanceof ServiceError || failure instanceof KafkaRestError) return { failure };
     throw failure;
-  }
-}
-
-/** A record of /v1, bytes as text, in its stored form. @throws ServiceError BAD_REQUEST, TOO_LARGE */
-function* encoded(text: string): Steps<EncodedRecord> {
-  try {
-    const { records } = yield* parseLinesInSteps(Buffer.from(text, 'latin1'), 1);
-    return required(records[0], 'record that was read');
-  } catch (error) {
-    if (!(error instanceof ServiceError)) throw error;
-    // There is one line: a record here has no number.
-    throw new ServiceError(error.code, error.message.replace(/^line 1[:.]? ?/, 'The record: '));
   }
 }
 
