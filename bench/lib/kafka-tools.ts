@@ -33,12 +33,17 @@ export class KafkaTools {
     await this.#java('org.apache.kafka.tools.TopicCommand', ['--bootstrap-server', this.#address, ...named]);
   }
 
-  /** Produces records as fast as it can, `acks=1`, otherwise with the producer's defaults. @returns records per second */
-  async produce(topic: string, records: number, recordBytes: number): Promise<number> {
+  /**
+   * Produces records as fast as it can, `acks=1`, otherwise with the producer's defaults.
+   * @param keys how many different keys the records have; 0: they have none
+   * @returns records per second
+   */
+  async produce(topic: string, records: number, recordBytes: number, keys = 0): Promise<number> {
     const properties = [`bootstrap.servers=${this.#address}`, 'acks=1'];
     const load = ['--num-records', String(records), '--record-size', String(recordBytes), '--throughput', '-1'];
+    const keyed = keys > 0 ? ['--record-key-range', String(keys), '--key-distribution', 'random'] : [];
     const output = await this.#java('org.apache.kafka.tools.ProducerPerformance', [
-      ...['--topic', topic, ...load, '--producer-props', ...properties],
+      ...['--topic', topic, ...load, ...keyed, '--producer-props', ...properties],
     ]);
     const last = output.trim().split('\n').at(-1)!;
     return Number(/([\d.]+) records\/sec/.exec(last)?.[1]);

@@ -1,6 +1,7 @@
 // Measures the rate of fetches, compared with a bare Fastify route that sends as many bytes and with a Redis client that reads the
 // same range of the Redis stream. All three take turns in short rounds.
 import { randomBytes } from 'node:crypto';
+import { countOfBatches } from '../lib/batches.ts';
 import { HttpLoad, requestBytes } from '../lib/http-load.ts';
 import type { LogSite, Topic } from '../lib/log-site.ts';
 import { median, percent, shown, table } from '../lib/measure.ts';
@@ -67,14 +68,7 @@ const headersOf: Record<NonNullable<Case['form']> | 'json', Record<string, strin
 function countOf(form: Case['form'], body: Buffer): number {
   if (form === undefined) return JSON.parse(body.toString()).records.length;
   if (form === 'ndjson') return body.toString('latin1').split('\n').length - 1;
-  let count = 0;
-  for (let at = 0; at < body.length; ) {
-    const end = body.indexOf('\n', at);
-    const batch = JSON.parse(body.toString('utf8', at, end)) as { count: number; bytes: number };
-    count += batch.count;
-    at = end + 1 + batch.bytes + 1;
-  }
-  return count;
+  return countOfBatches(body);
 }
 
 export async function measureFetch(site: LogSite): Promise<string[]> {

@@ -1,6 +1,8 @@
 // What a record of 100 bytes costs, and how fast reading back is, beside NATS JetStream and Kafka. Here over HTTP; there over each system's
 // own protocol, and in Kafka's case by its own load programs, which put records into batches of up to 16 KiB.
+import { randomInt } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
+import { countOfBatches } from '../lib/batches.ts';
 import { closedLoop } from '../lib/closed-loop.ts';
 import { HttpLoad, type Round, requestBytes } from '../lib/http-load.ts';
 import { KafkaTools } from '../lib/kafka-tools.ts';
@@ -15,6 +17,10 @@ const recordBytes = 100;
 const inFlight = 64;
 const value = Buffer.alloc(recordBytes, 'x');
 const json = { 'content-type': 'application/json' };
+/** How many different keys the records of a keyed load have. */
+const keysCount = 100_000;
+/** Different requests that are sent in rotation. */
+const requestsInTurn = 64;
 /** More than one response of 1 MiB holds, and few enough for a quick run. */
 const recordsRead = 200_000;
 const batchRead = 1000;
@@ -72,31 +78,39 @@ async function besideKafka(site: LogSite, topic: Topic, filled: Topic, scale: Pa
   const counted = (records: number, measure: () => Promise<number>): Side =>
     side(async () => ({ perSecond: await measure(), requests: records, latencyUs: createHistogram() }), cpuUs);
   const produced = 500_000;
-  const kafka = counted(produced, () => tools.produce(kafkaTopic, produced, recordBytes));
   const rows: string[][] = [];
-  for (const records of [100, 1000]) {
-    const name = `${records.toLocaleString('en')} records a request, 64 in flight`;
-    rows.push(await comparedRow(name, produce(site, topic, records), kafka, scale, { ours: records, peer: 1 }));
+  for (const keys of [0, keysCount]) {
+    const kafka = counted(produced, () => tools.produce(kafkaTopic, produced, recordBytes, keys));
+    for (const records of [100, 1000]) {
+      const name = `${records.toLocaleString('en')} ${keys > 0 ? 'keyed ' : ''}records a request, 64 in flight`;
+      const ours = produce(site, topic, records, keys);
+      rows.push(await comparedRow(name, ours, kafka, scale, { ours: records, peer: 1 }));
+    }
   }
-  const reading = await fetching(site, filled);
   const consume = counted(produced, () => tools.consume(kafkaTopic, produced));
-  rows.push(await comparedRow('reading back', reading.side, consume, scale, { ours: reading.records, peer: 1 }));
+  for (const form of ['json', 'batches'] as const) {
+    const reading = await fetching(site, filled, form);
+    const units = { ours: reading.records, peer: 1 };
+    rows.push(await comparedRow(`reading back, ${readNames[form]}`, reading.side, consume, scale, units));
+  }
   return table(`Records, beside Kafka ${tools.version}, acks=1, its own load programs`, pairHead, rows);
 }
 
-function produceRequest({ name }: Topic, records: number): Buffer {
-  const record = JSON.stringify({ value: value.toString() });
-  const body = `{"records":[${Array.from({ length: records }, () => record).join(',')}]}`;
+/** @param keys how many different keys the records have; 0: they have none */
+function produceRequest({ name }: Topic, records: number, keys = 0): Buffer {
+  const record = () => JSON.stringify({ ...(keys > 0 && { key: `key-${randomInt(keys)}` }), value: value.toString() });
+  const body = `{"records":[${Array.from({ length: records }, record).join(',')}]}`;
   return requestBytes('POST', `/v1/topics/${name}/records`, body, json);
 }
 
 /** Rounds of produce requests, each into an empty topic. */
-function produce(site: LogSite, topic: Topic, records: number): Side {
-  const request = produceRequest(topic, records);
+function produce(site: LogSite, topic: Topic, records: number, keys = 0): Side {
+  const requests = Array.from({ length: requestsInTurn }, () => produceRequest(topic, records, keys));
+  let turn = 0;
   const measured = side(async (ms) => {
     const load = await HttpLoad.open(site.server.url, inFlight);
     try {
-      return await load.run(() => request, ms);
+      return await load.run(() => requests[turn++ % requestsInTurn]!, ms);
     } finally {
       load.close();
     }
@@ -115,14 +129,26 @@ async function fill(site: LogSite, topic: Topic): Promise<void> {
   load.close();
 }
 
+/** The forms of a response with records, by their media types. */
+const readTypes = { json: 'application/json', batches: 'application/vnd.weir.batches' };
+const readNames = { json: 'as JSON', batches: 'as batches' };
+
 /** Fetches of 1 MiB by a few readers, each from the next place. @returns also the records of one response */
-async function fetching(site: LogSite, { name }: Topic): Promise<{ side: Side; records: number }> {
+async function fetching(
+  site: LogSite,
+  { name }: Topic,
+  form: keyof typeof readTypes = 'json',
+): Promise<{ side: Side; records: number }> {
+  const headers = { accept: readTypes[form] };
   const path = (offset: number) =>
     `/v1/topics/${name}/partitions/0/records?offset=${offset}&maxBytes=1048576&maxRecords=100000`;
-  const first = (await (await fetch(site.server.url + path(0))).json()) as { records: unknown[] };
-  const records = first.records.length;
+  const response = await fetch(site.server.url + path(0), { headers });
+  const first = Buffer.from(await response.arrayBuffer());
+  const records = form === 'json' ? JSON.parse(first.toString()).records.length : countOfBatches(first);
   const places = Math.floor(recordsRead / records) - 1;
-  const requests = Array.from({ length: places }, (_, place) => requestBytes('GET', path(place * records)));
+  const requests = Array.from({ length: places }, (_, place) =>
+    requestBytes('GET', path(place * records), '', headers),
+  );
   const load = await HttpLoad.open(site.server.url, readers);
   let turn = 0;
   return { side: side((ms) => load.run(() => requests[turn++ % places]!, ms), site.cpuUs), records };
