@@ -1,5 +1,6 @@
 // Responses of any length as lines of JSON, made while the client reads.
 import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { jsonLine } from '../core/json-line.ts';
 import { ndjsonType } from './media-types.ts';
@@ -48,14 +49,28 @@ async function* readInTime(lines: AsyncGenerator<string>, idleMs: number, cut: (
 
 /**
  * Waits for the first line, and gives all of them as the body of a response, at the pace of the client: a failure before the first one is
- * a response of its own.
+ * a response of its own. A body that has ended with the first line is no stream, as that costs more than a short request.
  */
-export async function streamFromFirst(lines: AsyncGenerator<string>): Promise<Readable> {
+export async function bodyFromFirst(lines: AsyncGenerator<string>): Promise<Buffer | Readable> {
   const first = await lines.next();
-  return Readable.from(withFirst(first, lines));
+  if (first.done) return Buffer.alloc(0);
+  const second = lines.next();
+  const hasEnded = second.then(
+    ({ done }) => done === true,
+    () => false,
+  );
+  if (await Promise.race([hasEnded, setImmediate(false)])) return Buffer.from(first.value);
+  return Readable.from(withFirst(first.value, second, lines));
 }
 
-async function* withFirst(first: IteratorResult<string>, rest: AsyncGenerator<string>): AsyncGenerator<string> {
-  if (!first.done) yield first.value;
+async function* withFirst(
+  first: string,
+  second: Promise<IteratorResult<string>>,
+  rest: AsyncGenerator<string>,
+): AsyncGenerator<string> {
+  yield first;
+  const { done, value } = await second;
+  if (done) return;
+  yield value;
   yield* rest;
 }

@@ -6,8 +6,8 @@ import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { offsetsOf, type ProduceResult } from '../broker/log/log-writer.ts';
 import type { EncodedRecord } from '../core/records/record-fields.ts';
-import { type ParsedLines, parseLinesInSteps } from '../core/records/record-input.ts';
-import { required } from '../core/required.ts';
+import { type ParsedLines, parseLinesInSteps, type RequestRecords } from '../core/records/record-input.ts';
+import { encoded, LineBatch, type SimpleLines, scanSimpleLines } from '../core/records/simple-lines.ts';
 import { afterPartialSuccess, ServiceError } from '../core/service-error.ts';
 import type { DeduplicationKey } from '../store/log/logs.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
@@ -26,10 +26,10 @@ interface StreamOptions {
   countLine(bytes: number): void;
   /** Whether the whole body has come in, read or not. */
   hasArrived(): boolean;
-  /** @param numbers the number of the line of each record */
+  /** @param bytes those of the lines of all records */
   append(
-    records: EncodedRecord[],
-    numbers: number[],
+    records: RequestRecords,
+    bytes: number,
     deduplicationKey: DeduplicationKey | undefined,
   ): Promise<ProduceResult>;
 }
@@ -65,19 +65,13 @@ export async function* produceStream(source: Readable, options: StreamOptions): 
 async function* appendBatches(source: Readable, options: StreamOptions): AsyncGenerator<string> {
   const { deduplicationKey } = options;
   const batchBytesMax = Math.min(batchBytesUsual, options.batchBytesMax);
-  let batch: EncodedRecord[] = [];
-  let numbers: number[] = [];
-  let batchBytes = 0;
+  const batch = new LineBatch({ records: batchRecordsMax, bytes: batchBytesMax });
   let batchNumber = 0;
 
   async function append(): Promise<string> {
-    const records = batch;
-    const lines = numbers;
-    batch = [];
-    numbers = [];
-    batchBytes = 0;
-    const known = deduplicationKey && deduplicationKeyOfBatch(deduplicationKey, records, batchNumber);
-    const produced = await options.append(records, lines, known);
+    const { records, bytes } = batch.take();
+    const known = deduplicationKey && deduplicationKeyOfBatch(deduplicationKey, separate(records), batchNumber);
+    const produced = await options.append(records, bytes, known);
     batchNumber += 1;
     const last = produced.results.length - 1;
     // A client that resumes a broken stream needs the sequences that were used.
@@ -92,34 +86,31 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
   }
 
   for await (const { lines, isAll } of readPieces(source, options)) {
-    for (const [index, record] of lines.records.entries()) {
-      const size = record.line.length + 1;
-      if (batch.length > 0 && (batch.length === batchRecordsMax || batchBytes + size > batchBytesMax)) {
-        yield await append();
-      }
-      batch.push(record);
-      numbers.push(required(lines.numbers[index], 'number of a line'));
-      batchBytes += size;
-    }
+    const count = 'positions' in lines ? lines.count : lines.records.length;
+    for (let next = batch.fill(lines, 0); next < count; next = batch.fill(lines, next)) yield await append();
     // A client that sends rarely must not wait until a batch is full, so what has arrived is appended now. Two exceptions: a stream that
     // may be repeated must give the same batches again, whenever its bytes arrive; and a small body that has arrived as a whole is read
     // to its end first, so that it is appended as a whole or refused.
-    if (isAll && !deduplicationKey && batch.length > 0 && !options.hasArrived()) yield await append();
+    if (isAll && !deduplicationKey && batch.count > 0 && !options.hasArrived()) yield await append();
   }
-  if (batch.length > 0) yield await append();
+  if (batch.count > 0) yield await append();
 }
 
 /** The records of a stream, piece by piece as it arrives; `isAll` = no more of it has arrived so far. */
 async function* readPieces(
   source: Readable,
   { batchBytesMax, countLine }: StreamOptions,
-): AsyncGenerator<{ lines: Pick<ParsedLines, 'records' | 'numbers'>; isAll: boolean }> {
+): AsyncGenerator<{ lines: SimpleLines | ParsedLines; isAll: boolean }> {
   const lineBytesMax = batchBytesMax + lineExtraBytesMax;
   const rest = new GrowingBuffer(countLine);
   let lineNumber = 0;
+  // Most streams have records of one kind, so the scan that knows only simple ones is not tried again once it has failed.
+  let isSimple = true;
 
-  const read = async (bytes: Buffer): Promise<ParsedLines> => {
-    const lines = await inSteps(parseLinesInSteps(bytes, lineNumber + 1));
+  const read = async (bytes: Buffer): Promise<SimpleLines | ParsedLines> => {
+    const simple = isSimple ? await inSteps(scanSimpleLines(bytes, lineNumber + 1)) : undefined;
+    isSimple = simple !== undefined;
+    const lines = simple ?? (await inSteps(parseLinesInSteps(bytes, lineNumber + 1)));
     lineNumber += lines.lineCount;
     return lines;
   };
@@ -127,7 +118,7 @@ async function* readPieces(
   // The stream is not destroyed on an error: its connection carries the response.
   for await (const piece of source.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     const end = piece.lastIndexOf(lineFeed);
-    let lines: Pick<ParsedLines, 'records' | 'numbers'> = noLines;
+    let lines: SimpleLines | ParsedLines = noLines;
     if (end >= 0) {
       rest.append(piece.subarray(0, end));
       lines = await read(rest.take());
@@ -148,7 +139,14 @@ async function* readPieces(
   if (rest.length > 0) yield { lines: await read(rest.take()), isAll: true };
 }
 
-const noLines = { records: [], numbers: [] };
+const noLines: ParsedLines = { records: [], numbers: [], lineCount: 0 };
+
+/** The records of a batch one by one. */
+function separate(records: RequestRecords): EncodedRecord[] {
+  if (records.kind === 'separate') return records.records;
+  if (records.kind === 'positioned') return encoded(records);
+  throw new Error('The records of a stream are never one block.');
+}
 
 /** What identifies a part of a stream: a producer's batches take one sequence after the other; keys are made from that of the stream. */
 export function deduplicationKeyOfBatch(

@@ -2,7 +2,6 @@
 // (plugins/admission.ts). The estimate uses what the request asks for, before the request is validated.
 import type { FastifyRequest } from 'fastify';
 import { fetchBytesDefault } from '../../schemas/records.ts';
-import type { EncodedRecord } from '../core/records/record-fields.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -48,10 +47,8 @@ export function weightOf(request: FastifyRequest, bodyBytes: number): number {
   return Math.floor(weight);
 }
 
-/** The weight of one batch of an NDJSON stream of records. */
-export function batchWeight(records: readonly EncodedRecord[]): number {
-  let bytes = 0;
-  for (const { line } of records) bytes += line.length;
+/** The weight of one batch of a stream of records, by the bytes of their lines. */
+export function batchWeight(bytes: number): number {
   return 1 + Math.floor(bytes / jsonBytesPerUnit);
 }
 

@@ -90,7 +90,7 @@ export function readFields(
 }
 
 /** Maximum bytes of JSON of a key and of the headers of a record. Unlike the value they are parsed. */
-const fieldBytesMax = 1024 * 1024;
+export const fieldBytesMax = 1024 * 1024;
 
 /** @throws ServiceError TOO_LARGE */
 export function checkFieldBytes(bytes: number, where: () => string): void {

@@ -70,7 +70,7 @@ export function spreadRecords(records: RequestRecords, options: SpreadOptions): 
 /** Distributes records that have only a value and perhaps a key. */
 function spreadPositioned(records: PositionedRecords, options: SpreadOptions): Spread {
   const { topic, partitionCount, requestedPartition, chooseKeylessPartition, checkPartition } = options;
-  const { count, text, positions } = records;
+  const { count, text, positions, lines: numbers } = records;
   const isCompacted = topic.config['cleanup.policy'].includes('compact');
   if (requestedPartition !== undefined) checkPartition(requestedPartition);
   const partitions: number[] = [];
@@ -78,7 +78,7 @@ function spreadPositioned(records: PositionedRecords, options: SpreadOptions): S
   for (let index = 0; index < count; index += 1) {
     const at = index * positionsEach;
     const keyStart = positions[at + 2] ?? noPosition;
-    if (keyStart < 0 && isCompacted) throw keylessInCompacted(undefined, index, topic.name);
+    if (keyStart < 0 && isCompacted) throw keylessInCompacted(numbers, index, topic.name);
     let partition = requestedPartition;
     if (partition === undefined && keyStart >= 0) {
       partition = partitionForKey(text, partitionCount, keyStart, positions[at + 3]);
@@ -89,11 +89,16 @@ function spreadPositioned(records: PositionedRecords, options: SpreadOptions): S
     partitions.push(partition);
   }
   const batches = new Map<number, RecordBatch>();
-  for (const [partition, lines] of linesByPartition(records, partitions)) {
-    const joined = lines.join('\n');
-    checkSize(topic, partition, joined.length, { count: lines.length, isStream: false });
+  for (const [partition, { count, parts }] of linesByPartition(records, partitions)) {
+    const joined = parts.join('\n');
+    checkSize(
+      topic,
+      partition,
+      joined.length,
+      originOf(count, numbers, () => partitions.indexOf(partition)),
+    );
     const own = { maxTimestamp: undefined, hasAllTimestamps: false };
-    batches.set(partition, { count: lines.length, records: Buffer.from(joined, 'latin1'), ...own });
+    batches.set(partition, { count, records: Buffer.from(joined, 'latin1'), ...own });
   }
   return { partitionCount, partitions, batches, timestamps: undefined };
 }
@@ -199,9 +204,12 @@ function makeBatches(
   const batches = new Map<number, RecordBatch>();
   for (const [partition, { lines, ...own }] of byPartition) {
     const bytes = lines.reduce((sum, { length }) => sum + length, lines.length - 1);
-    const isStream = numbers !== undefined;
-    const line = isStream && lines.length === 1 ? numbers[partitions.indexOf(partition)] : undefined;
-    checkSize(topic, partition, bytes, { count: lines.length, isStream, line });
+    checkSize(
+      topic,
+      partition,
+      bytes,
+      originOf(lines.length, numbers, () => partitions.indexOf(partition)),
+    );
     batches.set(partition, { count: lines.length, records: Buffer.from(lines.join('\n'), 'latin1'), ...own });
   }
   return batches;
@@ -236,6 +244,14 @@ interface BatchOrigin {
   isStream: boolean;
   /** The line number of a single record of a stream. */
   line?: number | undefined;
+}
+
+/**
+ * @param numbers the number of the line of each record of the request, if it is a stream
+ * @param indexOfFirst the index of the batch's first record in the request
+ */
+function originOf(count: number, numbers: readonly number[] | undefined, indexOfFirst: () => number): BatchOrigin {
+  return { count, isStream: numbers !== undefined, line: count === 1 ? numbers?.[indexOfFirst()] : undefined };
 }
 
 /** Checks the size of a record before it is encoded, as encoding a large one takes long. @throws ServiceError TOO_LARGE */

@@ -25,6 +25,8 @@ export interface PositionedRecords {
   text: string;
   /** Four numbers for each record: its start and end, and those of its key; the latter are -1 if it has none. */
   positions: readonly number[];
+  /** The line number of each record of NDJSON. */
+  lines?: readonly number[];
 }
 
 /** A scanned list, and the position after its bracket. */
@@ -109,23 +111,41 @@ export function linesOf({ count, text, positions }: PositionedRecords): string[]
   });
 }
 
+/** The records of one partition: parts of the text with one line or several, and the positions of the last part. */
+interface PartitionLines {
+  count: number;
+  parts: string[];
+  start: number;
+  end: number;
+}
+
 /**
- * The lines of the records of each partition.
+ * The lines of the records of each partition. Lines that follow each other in the text stay together.
  * @param partitions that of each record
  */
 export function linesByPartition(
   { text, positions }: PositionedRecords,
   partitions: readonly number[],
-): Map<number, string[]> {
-  const byPartition = new Map<number, string[]>();
+): Map<number, Pick<PartitionLines, 'count' | 'parts'>> {
+  const byPartition = new Map<number, PartitionLines>();
   let at = 0;
   for (const partition of partitions) {
-    const line = text.slice(positions[at], positions[at + 1]);
+    const start = required(positions[at], 'start of a record');
+    const end = required(positions[at + 1], 'end of a record');
     at += positionsEach;
     const lines = byPartition.get(partition);
-    if (lines) lines.push(line);
-    else byPartition.set(partition, [line]);
+    if (!lines) {
+      byPartition.set(partition, { count: 1, parts: [], start, end });
+      continue;
+    }
+    lines.count += 1;
+    if (start !== lines.end + 1 || text.charCodeAt(lines.end) !== lineFeed) {
+      lines.parts.push(text.slice(lines.start, lines.end));
+      lines.start = start;
+    }
+    lines.end = end;
   }
+  for (const { parts, start, end } of byPartition.values()) parts.push(text.slice(start, end));
   return byPartition;
 }
 

@@ -30,7 +30,7 @@ import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { batchesForm, batchesResponse, batchesText } from '../batches.ts';
 import type { HeldResults } from '../held-results.ts';
 import { partitionsOf } from '../known-items.ts';
-import { streamFromFirst } from '../line-response.ts';
+import { bodyFromFirst } from '../line-response.ts';
 import { batchesType, jsonType, ndjsonType, ndjsonTypes, preferredType } from '../media-types.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
@@ -183,23 +183,18 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       countLine: (bytes) => request.countLine(bytes),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
-      append: async (records, numbers, deduplicationKey) => {
+      append: async (records, bytes, deduplicationKey) => {
         // An upload may last for any time.
         await request.recheckAccess();
-        await request.waitForRates(records.reduce((sum, { line }) => sum + line.length, 0));
-        return request.withPermit(batchWeight(records), () =>
-          logWriter.produce({
-            ...head,
-            acks: head.acks === '0' ? '1' : head.acks,
-            records: { kind: 'separate', records, lines: numbers },
-            deduplicationKey,
-          }),
+        await request.waitForRates(bytes);
+        return request.withPermit(batchWeight(bytes), () =>
+          logWriter.produce({ ...head, acks: head.acks === '0' ? '1' : head.acks, records, deduplicationKey }),
         );
       },
     });
     const hasLength = request.headers['content-length'] !== undefined;
     const sent = (results ?? (hasLength ? 'end' : 'live')) === 'end' ? held.hold(lines) : lines;
-    return reply.type(ndjsonType).send(await streamFromFirst(sent));
+    return reply.type(ndjsonType).send(await bodyFromFirst(sent));
   }
 
   app.get(

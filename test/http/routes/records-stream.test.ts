@@ -1,6 +1,6 @@
 import { PassThrough, Readable } from 'node:stream';
 import t from 'tap';
-import type { EncodedRecord } from '../../../src/core/records/record-fields.ts';
+import type { RequestRecords } from '../../../src/core/records/record-input.ts';
 import { ServiceError } from '../../../src/core/service-error.ts';
 import { produceStream } from '../../../src/http/produce-stream.ts';
 import { eventually, http } from '../../helpers/server.ts';
@@ -228,13 +228,14 @@ t.test('a long stream is read no faster than it is appended', async (t) => {
       }
     },
   });
-  const append = async (records: EncodedRecord[]) => {
+  const append = async (records: RequestRecords, bytes: number) => {
     waitingMax = Math.max(waitingMax, given - appended);
     // The store takes its time; meanwhile the source could give as much as it likes.
     await new Promise((resolve) => setImmediate(resolve));
     waitingMax = Math.max(waitingMax, given - appended);
-    for (const { line } of records) appended += line.length + 1;
-    return { results: [{ partition: 0, count: records.length }], partitions: [], replayed: false };
+    const count = records.kind === 'separate' ? records.records.length : records.count;
+    appended += bytes + count;
+    return { results: [{ partition: 0, count }], partitions: [], replayed: false };
   };
   const options = {
     batchBytesMax: 1024 * 1024,

@@ -11,7 +11,7 @@ import { effectiveConfig } from '../../../core/records/topic-config.ts';
 import { required } from '../../../core/required.ts';
 import { findServiceError, hasCode, ServiceError } from '../../../core/service-error.ts';
 import { inSteps } from '../../in-steps.ts';
-import { streamFromFirst } from '../../line-response.ts';
+import { bodyFromFirst } from '../../line-response.ts';
 import { jsonType } from '../../media-types.ts';
 import { idempotencyOf } from '../../plugins/idempotency.ts';
 import { deduplicationKeyOfBatch } from '../../produce-stream.ts';
@@ -71,15 +71,15 @@ export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (a
         append: async (records) => {
           // A stream may last for any time.
           await request.recheckAccess();
-          const encoded = records.map(({ record }) => record);
-          await request.waitForRates(encoded.reduce((sum, { line }) => sum + line.length, 0));
-          return request.withPermit(batchWeight(encoded), () => appender.append(records));
+          const bytes = records.reduce((sum, { record }) => sum + record.line.length, 0);
+          await request.waitForRates(bytes);
+          return request.withPermit(batchWeight(bytes), () => appender.append(records));
         },
       },
     });
     // Many clients read nothing before they have sent everything.
     const sent = request.headers['content-length'] === undefined ? reports : held.hold(reports);
-    return reply.type(jsonType).send(await streamFromFirst(sent));
+    return reply.type(jsonType).send(await bodyFromFirst(sent));
   }
 
   async function produceBatch(request: FastifyRequest, reply: FastifyReply) {
