@@ -9,6 +9,8 @@ const inFlightMax = 256;
 
 /** Writes without a result, by seq; a Map keeps their order. */
 const inFlight = new Map();
+/** Names the session to create: however often the request arrives, one session is created. */
+const idempotencyKey = crypto.randomUUID();
 let handle;
 let lastSeq = 0;
 let created = 0;
@@ -55,7 +57,7 @@ function connect() {
   socket = new Socket(`${all[connects % all.length]}/v1/socket`, 'weir.v1');
   connects += 1;
   socket.onopen = () => {
-    const session = handle === undefined ? { ttl: '30s' } : { attach: handle };
+    const session = handle === undefined ? { ttl: '30s', idempotencyKey } : { attach: handle };
     socket.send(JSON.stringify({ id: 'session', op: 'session', ...session }));
   };
   socket.onmessage = ({ data }) => [JSON.parse(data)].flat().forEach(receive);

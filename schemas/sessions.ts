@@ -3,6 +3,12 @@ import { z } from 'zod';
 import { nextPage, nodePath, queryFlag, queryInteger } from './common.ts';
 import { negotiatedDuration } from './duration.ts';
 
+export const sessionLabel = z
+  .string()
+  .min(1)
+  .max(255)
+  .describe('A name for operators to read in lists of sessions, such as that of the program. It has no effect.');
+
 export const createSessionBody = z
   .strictObject({
     ttl: negotiatedDuration
@@ -10,12 +16,7 @@ export const createSessionBody = z
       .describe(
         'Time to live; default 10s. Clamped to the configured bounds, but a number without a unit (ms) below the minimum is refused.',
       ),
-    label: z
-      .string()
-      .min(1)
-      .max(255)
-      .optional()
-      .describe('A name for operators to read in lists of sessions, such as that of the program. It has no effect.'),
+    label: sessionLabel.optional(),
   })
   .meta({ id: 'CreateSession' });
 

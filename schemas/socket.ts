@@ -29,7 +29,7 @@ import {
   producedRecord,
   produceResponse,
 } from './records.ts';
-import { sessionCreatedResponse, sessionResponse } from './sessions.ts';
+import { sessionCreatedResponse, sessionLabel, sessionResponse } from './sessions.ts';
 import { topicName } from './topics.ts';
 import { watchEvent, watchFields } from './watch.ts';
 
@@ -71,6 +71,14 @@ export const requestSchemas = {
       ttl: negotiatedDuration
         .optional()
         .describe('Create a session with this time to live, and attach it; default 10s.'),
+      label: sessionLabel.optional(),
+      idempotencyKey: z
+        .string()
+        .max(255)
+        .optional()
+        .describe(
+          'Of a creation: a random text of at least 16 characters. A repeat with the same key within 10 minutes creates no session, and attaches the first one.',
+        ),
       attach: z.string().optional().describe('Attach the session with this handle to the socket.'),
       zxid: zxid
         .optional()

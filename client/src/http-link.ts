@@ -137,7 +137,8 @@ export class HttpLink implements Link {
   async #createSession(): Promise<SessionState> {
     try {
       const sentAt = now();
-      const body = { ttl: this.#options.ttlMs };
+      const { ttlMs: ttl, label } = this.#options;
+      const body = { ttl, label };
       const session = new SessionState(
         await this.http.json({ method: 'POST', path: '/v1/sessions', body }),
         sentAt,

@@ -9,6 +9,8 @@ import type { WatchEvent } from './wire.ts';
 export interface LinkOptions {
   /** Time to live of its session. */
   ttlMs: number;
+  /** The name that operators read of its session. */
+  label?: string | undefined;
   /** Whether a session that was lost is followed by a new one; else the link has ended with it. */
   renewsSession: boolean;
 }

@@ -178,8 +178,7 @@ export class Outbox {
 
   /** Sends the writes that have no result again, in order. @param giveUpBefore writes that were called before this are refused instead */
   closeGap(session: SessionState, giveUpBefore: number): void {
-    const writes = [...this.#sent.values()].filter(({ seq }) => seq !== undefined);
-    for (const { id } of writes) this.#forget(id);
+    const writes = this.#takeSent(({ seq }) => seq !== undefined);
     const kept = writes.filter((entry) => {
       const { failure, isSettled, calledAt } = entry;
       if (failure === undefined || (!isSettled && calledAt >= giveUpBefore)) return true;
@@ -188,8 +187,7 @@ export class Outbox {
       return false;
     });
     const first = this.#lastSeq === undefined ? writes[0]?.seq : this.#lastSeq + 1;
-    this.#waiting.unshift(...kept);
-    for (const { bytes } of kept) this.#waitingBytes += bytes;
+    this.#waitFirst(kept);
     this.#renumber(session, first ?? session.nextSeq);
     this.#hasGap = false;
     this.#lastSeq = undefined;
@@ -197,11 +195,7 @@ export class Outbox {
 
   /** The connection is lost: everything that has no result is to be sent again. */
   disconnected(): void {
-    const unanswered = [...this.#sent.values()];
-    for (const { id } of unanswered) this.#forget(id);
-    const kept = unanswered.filter(({ isSettled, seq }) => !isSettled || seq !== undefined);
-    this.#waiting.unshift(...kept);
-    for (const { bytes } of kept) this.#waitingBytes += bytes;
+    this.#waitFirst(this.#takeSent(() => true).filter(({ isSettled, seq }) => !isSettled || seq !== undefined));
     this.#hasGap = false;
     this.#lastSeq = undefined;
   }
@@ -215,7 +209,7 @@ export class Outbox {
 
   /** The session has ended: what was numbered in it can be done by nobody any more. */
   sessionLost(error: WeirError): void {
-    for (const entry of [...this.#sent.values(), ...this.#waiting]) {
+    for (const entry of this.#all()) {
       if (entry.seq === undefined) continue;
       this.#settle(entry, () => entry.reject(withMaybeDone(error)));
     }
@@ -230,7 +224,7 @@ export class Outbox {
 
   /** What was called before `time` fails: it had its time. */
   expire(time: number, error: () => WeirError): void {
-    for (const entry of [...this.#sent.values(), ...this.#refused, ...this.#waiting]) {
+    for (const entry of this.#all()) {
       if (!entry.isSettled && entry.calledAt < time)
         this.giveUp(entry, this.#afterSending(entry, entry.failure ?? error()));
     }
@@ -238,13 +232,29 @@ export class Outbox {
 
   /** Takes out everything that has no result, for another link or to fail it. */
   takeAll(): Entry[] {
-    const all = [...this.#sent.values(), ...this.#refused, ...this.#waiting].filter(({ isSettled }) => !isSettled);
-    for (const { id } of [...this.#sent.values()]) this.#forget(id);
+    const all = this.#all().filter(({ isSettled }) => !isSettled);
+    this.#takeSent(() => true);
     this.#refused.clear();
     this.#waiting = [];
     this.#waitingBytes = 0;
     this.#hasGap = false;
     return all;
+  }
+
+  #all(): Entry[] {
+    return [...this.#sent.values(), ...this.#refused, ...this.#waiting];
+  }
+
+  /** Those that were sent and are to be sent again, or not at all. */
+  #takeSent(isTaken: (entry: Entry) => boolean): Entry[] {
+    const taken = [...this.#sent.values()].filter(isTaken);
+    for (const { id } of taken) this.#forget(id);
+    return taken;
+  }
+
+  #waitFirst(entries: readonly Entry[]): void {
+    this.#waiting.unshift(...entries);
+    for (const { bytes } of entries) this.#waitingBytes += bytes;
   }
 
   #afterSending({ wasSent, request }: Entry, error: WeirError): WeirError {

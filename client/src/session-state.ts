@@ -22,6 +22,13 @@ const { document: page } = globalThis as {
 };
 const wakeUps = ['resume', 'visibilitychange'];
 
+/** What the server says of a session that it has created. */
+export interface GrantedSession {
+  id: string;
+  session: string;
+  ttlMs: number;
+}
+
 export class SessionState {
   readonly id: string;
   readonly handle: string;
@@ -37,11 +44,7 @@ export class SessionState {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param sentAt when the request that created it was sent: its time to live began later than that */
-  constructor(
-    granted: { id: string; session: string; ttlMs: number },
-    sentAt: number,
-    onEvent: (event: ClientEvent) => void,
-  ) {
+  constructor(granted: GrantedSession, sentAt: number, onEvent: (event: ClientEvent) => void) {
     this.id = granted.id;
     this.handle = granted.session;
     this.ttlMs = granted.ttlMs;

@@ -1,5 +1,6 @@
 // A link over the pipelined socket, which is made anew whenever it breaks: attach the session, begin the watches again, send what has no
 // result. Callers notice nothing but time.
+import { ControlRequests } from './control-requests.ts';
 import {
   closedError,
   errorOfProblem,
@@ -25,10 +26,10 @@ import {
 import { backoffMs, type Settings } from './options.ts';
 import { byteLength, Outbox, type SocketResponse } from './outbox.ts';
 import { ReconnectingSocket } from './reconnecting-socket.ts';
-import { SessionState } from './session-state.ts';
+import { type GrantedSession, SessionState } from './session-state.ts';
 import { Silence } from './silence.ts';
 import { SocketWatches } from './socket-watches.ts';
-import { type Deferred, deferred, now, onAbort, unlessAborted } from './time.ts';
+import { type Deferred, deferred, now, onAbort, uniqueId, unlessAborted } from './time.ts';
 import type { SocketEvent } from './wire.ts';
 
 /** The server takes frames of at most 1 MiB. A character has at most three bytes. */
@@ -44,15 +45,15 @@ export class SocketLink implements Link {
   readonly #socket: ReconnectingSocket;
   readonly #outbox: Outbox;
   readonly #watches: SocketWatches;
-  /** Requests of the link itself, on its session, and pings; they belong to one connection. */
-  readonly #controls = new Map<number, (response: SocketResponse) => void>();
-  #lastId = 0;
+  readonly #controls: ControlRequests;
   /** The session is attached, so that requests can be sent. */
   #isReady = false;
   #endedBy: WeirError | undefined;
   #session: SessionState | undefined;
   #awaited: Deferred<SessionState> | undefined;
   #isCreatingSession = false;
+  /** The same for all attempts to create one session: only one is created, also if the network says twice what this client has said. */
+  #creationKey = uniqueId();
   /** The newest transaction that is known: another broker must have it before it acts for the session. */
   #zxid = 0;
   readonly #silence: Silence;
@@ -78,15 +79,13 @@ export class SocketLink implements Link {
       received: (text: string) => this.#received(text),
       closed: (code: number, reason: string) => this.#disconnected(code, reason),
       refused: () => {
-        clearInterval(this.#timer);
+        this.#stopTicking();
         onRefused({ entries: this.#outbox.takeAll(), watches: this.#watches.handOver(), session: this.#awaited });
       },
     };
     this.#socket = new ReconnectingSocket(settings, owner, 'weir.v1');
-    const nextId = () => {
-      this.#lastId += 1;
-      return this.#lastId;
-    };
+    this.#controls = new ControlRequests((frame) => this.#socket.send(frame));
+    const { nextId } = this.#controls;
     this.#outbox = new Outbox(nextId);
     this.#watches = new SocketWatches({
       nextId,
@@ -139,7 +138,7 @@ export class SocketLink implements Link {
     if (this.#session && this.#isReady) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, closeWaitMs);
-        this.#control({ op: 'session', end: true }, () => {
+        this.#controls.send({ op: 'session', end: true }, () => {
           clearTimeout(timer);
           resolve();
         });
@@ -157,9 +156,14 @@ export class SocketLink implements Link {
   }
 
   #stop(): void {
-    this.#timer = void clearInterval(this.#timer);
+    this.#stopTicking();
     this.#isReady = false;
     this.#socket.stop();
+  }
+
+  #stopTicking(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   // The connection.
@@ -185,7 +189,7 @@ export class SocketLink implements Link {
       return;
     }
     const attach = { op: 'session', attach: session.handle, ...(this.#zxid > 0 && { zxid: this.#zxid }) };
-    this.#control(attach, ({ ok, error }, sentAt) => {
+    this.#controls.send(attach, ({ ok, error }, sentAt) => {
       if (error) {
         this.#attachFailed(errorOfProblem(error));
         return;
@@ -218,7 +222,7 @@ export class SocketLink implements Link {
   #disconnected(code: number, reason: string): void {
     this.#isReady = false;
     this.#isCreatingSession = false;
-    this.#controls.clear();
+    this.#controls.disconnected();
     this.#outbox.disconnected();
     this.#session?.suspended();
     if (isFatalClose(code)) this.#failAll(this.#problem ?? refusedSocket(code, reason));
@@ -257,16 +261,6 @@ export class SocketLink implements Link {
     this.#createSession();
   }
 
-  #control(
-    request: { op: string; [field: string]: unknown },
-    done: (response: SocketResponse, sentAt: number) => void,
-  ): void {
-    this.#lastId += 1;
-    const sentAt = now();
-    this.#controls.set(this.#lastId, (response) => done(response, sentAt));
-    this.#socket.send(JSON.stringify({ id: this.#lastId, ...request }));
-  }
-
   #received(text: string): void {
     // What arrives is not throttled as the timers of a hidden tab are.
     if (now() - this.#tickedAt > 2 * tickMsMax) this.#tick();
@@ -279,15 +273,9 @@ export class SocketLink implements Link {
   }
 
   #answered(response: SocketResponse): void {
-    const { id = -1, zxid = 0, error } = response;
+    const { zxid = 0, error } = response;
     this.#zxid = Math.max(this.#zxid, zxid);
-    const control = this.#controls.get(id);
-    if (control) {
-      this.#controls.delete(id);
-      control(response);
-      return;
-    }
-    if (this.#watches.answered(response)) return;
+    if (this.#controls.answered(response) || this.#watches.answered(response)) return;
     if (error?.code === 'SESSION_MOVED') {
       // Another connection has attached the session, perhaps an older one of this client that was slow.
       this.#socket.drop(error.detail);
@@ -340,19 +328,26 @@ export class SocketLink implements Link {
       return;
     }
     this.#isCreatingSession = true;
-    this.#control({ op: 'session', ttl: this.#options.ttlMs }, ({ ok, error }, sentAt) => {
+    const { ttlMs: ttl, label } = this.#options;
+    const create = { op: 'session', ttl, label, idempotencyKey: this.#creationKey };
+    this.#controls.send(create, ({ ok, error }, sentAt) => {
       this.#isCreatingSession = false;
-      if (!error) {
-        const granted = ok as { id: string; session: string; ttlMs: number };
-        this.#session = new SessionState(granted, sentAt, this.#settings.onEvent);
+      const failure = error && errorOfProblem(error);
+      const hasEnded = failure?.code === 'SESSION_EXPIRED';
+      if (!failure || hasEnded) this.#creationKey = uniqueId();
+      if (!failure) {
+        this.#session = new SessionState(ok as GrantedSession, sentAt, this.#settings.onEvent);
         this.#renewedAt = sentAt;
         this.#awaited?.resolve(this.#session);
         this.#awaited = undefined;
-        return;
+      } else if (hasEnded) {
+        // An earlier attempt has created it, and its time to live was over before this one.
+        this.#createSession();
+      } else if (failure.retryable) {
+        this.#later(() => this.#isNeeded() && this.#createSession(), 2);
+      } else {
+        this.#failAll(failure);
       }
-      const failure = errorOfProblem(error);
-      if (failure.retryable) this.#later(() => this.#isNeeded() && this.#createSession(), 2);
-      else this.#failAll(failure);
     });
   }
 
@@ -378,20 +373,21 @@ export class SocketLink implements Link {
     );
     if (!this.#isReady) {
       // Nothing is asked for: a timer must not keep a program from ending.
-      if (!this.#isNeeded() && !this.#socket.isBusy) this.#timer = void clearInterval(this.#timer);
+      if (!this.#isNeeded() && !this.#socket.isBusy) this.#stopTicking();
       return;
     }
     const { receivedAt } = this.#socket;
     if (this.#silence.isDead(receivedAt, time)) this.#socket.drop(`silent for ${Math.round(time - receivedAt)} ms`);
     else if (this.#session) this.#renewIfDue(this.#session, time);
-    else if (this.#isNeeded() && this.#silence.isToBeAsked(receivedAt, time)) this.#control({ op: 'ping' }, () => {});
+    else if (this.#isNeeded() && this.#silence.isToBeAsked(receivedAt, time))
+      this.#controls.send({ op: 'ping' }, () => {});
   }
 
   #renewIfDue(session: SessionState, time: number): void {
     if (time - this.#renewedAt < session.ttlMs / 3) return;
     this.#renewedAt = time;
     this.#silence.asked(this.#socket.receivedAt, time);
-    this.#control({ op: 'session', renew: true }, ({ error }, sentAt) => {
+    this.#controls.send({ op: 'session', renew: true }, ({ error }, sentAt) => {
       if (!error) session.renewed(sentAt);
       else if (error.code === 'SESSION_EXPIRED') this.#loseSession(errorOfProblem(error));
       else if (error.code === 'SESSION_MOVED') this.#socket.drop(error.detail);

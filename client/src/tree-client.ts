@@ -35,6 +35,8 @@ export { Cache, type CacheOptions, Session, Tree, Watch, type WatchOptions };
 export interface SessionOptions {
   /** Time to live: how long the session outlives its client; default 10 s. The server clamps it to its bounds. */
   ttl?: Duration;
+  /** A name for operators to read in lists of sessions. */
+  label?: string;
   signal?: AbortSignal;
 }
 
@@ -58,10 +60,11 @@ export class TreeClient extends CoreClient {
   }
 
   /** A session of its own, with a connection of its own. Once it is lost it stays lost. */
-  async session({ ttl, signal }: SessionOptions = {}): Promise<Session> {
+  async session({ ttl, label, signal }: SessionOptions = {}): Promise<Session> {
     const { openChannel, remove, settings } = this.internals;
     const channel = openChannel({
       ttlMs: ttl === undefined ? settings.sessionTtlMs : durationMs(ttl),
+      label,
       renewsSession: false,
     });
     const end = async () => {

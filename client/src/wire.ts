@@ -875,6 +875,10 @@ export type SocketRequest = {
   op: 'session';
   /** Create a session with this time to live, and attach it; default 10s. */
   ttl?: number | string;
+  /** A name for operators to read in lists of sessions, such as that of the program. It has no effect. */
+  label?: string;
+  /** Of a creation: a random text of at least 16 characters. A repeat with the same key within 10 minutes creates no session, and attaches the first one. */
+  idempotencyKey?: string;
   /** Attach the session with this handle to the socket. */
   attach?: string;
   /** With attach: the response is sent once this broker has received this transaction. */

@@ -1,7 +1,9 @@
 // What a client makes of lost connections, lost responses and lost sessions.
 import t from 'tap';
+import { WebSocket } from 'ws';
 import { startFaultyNetwork } from '../../test/helpers/faulty-network.ts';
 import { eventually, http, startTestServer } from '../../test/helpers/server.ts';
+import type { Sessions, WebSocketLike } from '../src/index.ts';
 import { startClient } from './client.ts';
 
 const server = await startTestServer(t);
@@ -33,6 +35,33 @@ t.test('over HTTP as well', async (t) => {
   }
   t.equal(network.repliesLost, 3);
   t.equal((await tree.children('/lost-http')).names.length, 3);
+});
+
+t.test('a session whose creation has lost its response is the one that the client has', async (t) => {
+  const weir = startClient(t, server.url, { webSocket: losingFirstFrame() });
+  const session = await weir.session({ ttl: '1m', label: 'lost response' });
+  const { sessions } = await weir.request<Sessions>({ path: '/v1/sessions?limit=1000' });
+  const created = sessions.filter(({ label }) => label === 'lost response');
+  t.same(
+    created.map(({ id }) => id),
+    [session.id],
+  );
+  await session.tree.create('/mine-after-all', '', { mode: 'ephemeral' });
+  t.match(await weir.tree.stat('/mine-after-all'), { ephemeralOwner: session.id });
+});
+
+t.test('one that has also ended before the client is back is followed by another one', async (t) => {
+  let ended = '';
+  const endIt = async (frame: string) => {
+    const { id, session } = JSON.parse(frame).ok;
+    ended = id;
+    await http(`${server.url}/v1/sessions/self`, 'DELETE', undefined, { 'weir-session': session });
+  };
+  const weir = startClient(t, server.url, { webSocket: losingFirstFrame(endIt) });
+  const session = await weir.session({ ttl: '1m' });
+  t.match(ended, /./);
+  t.not(session.id, ended);
+  await session.tree.create('/mine-alone', '', { mode: 'ephemeral' });
 });
 
 t.test('watches and sessions go on through another broker', async (t) => {
@@ -210,3 +239,27 @@ t.test('any number of calls may share one signal, and none is left on it', async
     [],
   );
 });
+
+/** Opens WebSockets, the first of which breaks with the first frame from the server. @param onLost is called with the frame before */
+function losingFirstFrame(onLost: (frame: string) => Promise<void> = async () => {}) {
+  let isLost = false;
+  return (url: string, protocols: string[]): WebSocketLike => {
+    const socket = new WebSocket(url, protocols);
+    const like: WebSocketLike = {
+      onopen: null,
+      onmessage: null,
+      onclose: null,
+      onerror: null,
+      send: (text) => socket.send(text),
+      close: () => socket.close(),
+    };
+    socket.on('open', () => like.onopen?.({} as never)).on('error', () => undefined);
+    socket.on('close', (code, reason) => like.onclose?.({ code, reason: String(reason) } as never));
+    socket.on('message', (frame) => {
+      if (isLost) like.onmessage?.({ data: String(frame) } as never);
+      else void onLost(String(frame)).then(() => socket.terminate());
+      isLost = true;
+    });
+    return like;
+  };
+}

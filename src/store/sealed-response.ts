@@ -1,13 +1,24 @@
 // Encrypts stored responses that hold a secret. An Idempotency-Key itself is never in Redis: stored responses are found by a hash of
 // it, and only a client that has the key can get a sealed response decrypted (docs/adr/007).
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { ServiceError } from '../core/service-error.ts';
 
 const cipher = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
 
 /** The least length of an Idempotency-Key if the response holds a secret: a key that can be guessed would give it away. */
-export const secretKeyLengthMin = 16;
+const secretKeyLengthMin = 16;
+
+/** @param name what the client calls the key. @throws ServiceError BAD_REQUEST for a key that is too short for a response with a secret */
+export function requireSecretKey(name: string, key: string): void {
+  if (key.length >= secretKeyLengthMin) return;
+  throw new ServiceError(
+    'BAD_REQUEST',
+    `${name} has ${key.length} characters; for a response with a secret it must have at least ${secretKeyLengthMin}, and be impossible ` +
+      'to guess: every client that sends the same key gets the same response. Use a random UUID.',
+  );
+}
 
 /** The id under which the response for an Idempotency-Key is stored. */
 export function storedResponseId(key: string): string {

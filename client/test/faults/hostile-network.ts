@@ -54,10 +54,13 @@ export async function startHostileNetwork(t: Test, serverUrl: string, random: ()
     };
     for (const socket of [client, upstream]) {
       sockets.add(socket);
-      socket.on('error', end).on('close', () => {
-        sockets.delete(socket);
-        end();
-      });
+      socket
+        .setNoDelay()
+        .on('error', end)
+        .on('close', () => {
+          sockets.delete(socket);
+          end();
+        });
     }
     let delivered = Promise.resolve();
     const pass = (to: Socket) => (data: Buffer) => {

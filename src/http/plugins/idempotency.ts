@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import { ownKey } from '../../access/own-key.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import type { IdempotencyKey } from '../../store/idempotency.ts';
-import { secretKeyLengthMin } from '../../store/sealed-response.ts';
+import { requireSecretKey } from '../../store/sealed-response.ts';
 
 /** The headers that are part of the fingerprint. */
 const telling = ['content-type', 'if-match', 'if-none-match', 'weir-session'];
@@ -30,13 +30,7 @@ export function idempotencyOf(request: FastifyRequest, options: { secret?: boole
   if (typeof key !== 'string' || key.length < 1 || key.length > 255) {
     throw new ServiceError('BAD_REQUEST', 'Idempotency-Key must be one value of 1 to 255 characters.');
   }
-  if (options.secret && key.length < secretKeyLengthMin) {
-    throw new ServiceError(
-      'BAD_REQUEST',
-      `Idempotency-Key has ${key.length} characters; for a response with a secret it must have at least ${secretKeyLengthMin}, and be ` +
-        'impossible to guess: every client that sends the same key gets the same response. Use a random UUID.',
-    );
-  }
+  if (options.secret) requireSecretKey('Idempotency-Key', key);
   const body = request.body;
   // A streamed body has not arrived yet: produce-stream.ts completes the fingerprint while it reads.
   const bytes = Buffer.isBuffer(body) ? body : body instanceof Readable ? '' : JSON.stringify(body ?? null);

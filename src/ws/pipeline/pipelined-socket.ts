@@ -240,7 +240,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
         break;
       case 'session':
         this.#session.carryOut(request).then(
-          ({ ok, zxid }) => this.succeed(pending, JSON.stringify(ok), { zxid }),
+          ({ ok, ...marks }) => this.succeed(pending, JSON.stringify(ok), marks),
           (error: unknown) => this.fail(pending, error),
         );
         break;

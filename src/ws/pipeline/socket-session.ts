@@ -1,12 +1,16 @@
 // The session of a pipelined socket: created or attached by a request, renewed while the peer is active (guarantee S4), and named by
 // the writes of the socket.
+import { createHash } from 'node:crypto';
 import { sessionTtlDefaultMs } from '../../../schemas/sessions.ts';
 import type { SocketRequest } from '../../../schemas/socket.ts';
+import { ownKey } from '../../access/own-key.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { SessionRenewer } from '../../broker/sessions/session-renewer.ts';
 import type { Actor } from '../../core/actor.ts';
 import { requestedMs } from '../../core/requested-duration.ts';
-import { ServiceError } from '../../core/service-error.ts';
+import { hasCode, ServiceError } from '../../core/service-error.ts';
+import type { IdempotencyKey } from '../../store/idempotency.ts';
+import { requireSecretKey } from '../../store/sealed-response.ts';
 import type { WriteSequence } from '../../store/tree/namespace.ts';
 import { parseHandle, type SessionAttachment, type SessionCredential } from '../../store/tree/sessions.ts';
 
@@ -32,6 +36,8 @@ interface SessionResult {
   ok: object;
   /** The newest transaction that it reflects; 0 = it reflects none. */
   zxid: number;
+  /** The session was created by an earlier request with the same key. */
+  replayed?: boolean;
 }
 
 interface Attached {
@@ -72,14 +78,19 @@ export class SocketSession {
     );
   }
 
-  /** @throws ServiceError BAD_REQUEST, SESSION_EXPIRED, FORBIDDEN, SESSION_MOVED, STORE_UNAVAILABLE, STORE_FULL */
+  /**
+   * @throws ServiceError BAD_REQUEST, SESSION_EXPIRED, FORBIDDEN, SESSION_MOVED, IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUESTS,
+   *   STORE_UNAVAILABLE, STORE_FULL
+   */
   carryOut(request: SocketRequest<'session'>): Promise<SessionResult> {
-    const { ttl, attach, zxid, renew, end } = request;
-    const given = [ttl, attach, renew, end].filter((field) => field !== undefined).length;
+    const { ttl, label, idempotencyKey, attach, zxid, renew, end } = request;
+    const isCreation = ttl !== undefined || label !== undefined || idempotencyKey !== undefined;
+    const given = [attach, renew, end].filter((field) => field !== undefined).length + (isCreation ? 1 : 0);
     if (given > 1 || (zxid !== undefined && attach === undefined)) {
       throw new ServiceError(
         'BAD_REQUEST',
-        'session takes one of ttl (create), attach, perhaps with zxid, renew, and end; without any of them it creates a session.',
+        'session takes the fields of a creation (ttl, label, idempotencyKey), or attach, perhaps with zxid, or renew, or end; without any ' +
+          'of them it creates a session.',
       );
     }
     if (renew) return this.#renew();
@@ -91,9 +102,7 @@ export class SocketSession {
         `Session ${credential.id} is attached to this socket, which has one at a time. End it, or open another socket.`,
       );
     }
-    return attach === undefined
-      ? this.#create(ttl ? requestedMs('ttl', ttl, this.#broker.config.sessionMinTtlMs) : sessionTtlDefaultMs)
-      : this.#attach(attach, zxid);
+    return attach === undefined ? this.#create(request) : this.#attach(attach, zxid);
   }
 
   noteActivity(): void {
@@ -109,11 +118,20 @@ export class SocketSession {
     this.#attached?.renewer.stop();
   }
 
-  async #create(ttlMs: number): Promise<SessionResult> {
-    const { sessions } = this.#broker.store;
-    const { handle } = await sessions.create(ttlMs, this.#actor);
-    const { id, ttlMs: granted, expiresAt, lastSeq, zxid } = await this.#begin(handle);
-    return { ok: { id, session: handle, ttlMs: granted, expiresAt, lastSeq }, zxid };
+  /** A repeat with the same key attaches the session that the first request created: what was sent behind both takes effect once. */
+  async #create({ ttl, label, idempotencyKey }: SocketRequest<'session'>): Promise<SessionResult> {
+    const ttlMs = ttl ? requestedMs('ttl', ttl, this.#broker.config.sessionMinTtlMs) : sessionTtlDefaultMs;
+    const key = idempotencyKey === undefined ? undefined : creationKey(this.#actor, idempotencyKey, { ttlMs, label });
+    const created = await this.#broker.store.sessions.create(ttlMs, this.#actor, key, { label });
+    const { handle, replayed } = created;
+    try {
+      const { id, ttlMs: granted, expiresAt, lastSeq, zxid } = await this.#begin(handle);
+      return { ok: { id, session: handle, ttlMs: granted, expiresAt, lastSeq }, zxid, replayed };
+    } catch (error) {
+      if (!replayed || !hasCode(error, 'SESSION_EXPIRED')) throw error;
+      const detail = `Session ${created.id}, which the first request with this idempotencyKey created, has ended. Create another one with a new key.`;
+      throw new ServiceError('SESSION_EXPIRED', detail, { session: created.id });
+    }
   }
 
   async #attach(handle: string, seen = 0): Promise<SessionResult> {
@@ -178,4 +196,17 @@ export class SocketSession {
     this.#attached.renewer.stop();
     this.#attached.isLost = true;
   }
+}
+
+/** @throws ServiceError BAD_REQUEST if the key is too short to keep a handle secret */
+function creationKey(
+  { identity }: Actor,
+  key: string,
+  request: { ttlMs: number; label: string | undefined },
+): IdempotencyKey {
+  requireSecretKey('session.idempotencyKey', key);
+  const fingerprint = createHash('sha256')
+    .update(JSON.stringify(['session of a socket', request]))
+    .digest('base64url');
+  return { key: ownKey(identity, key), fingerprint };
 }

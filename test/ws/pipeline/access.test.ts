@@ -194,3 +194,17 @@ t.test('parents are made only where the client may write, as over HTTP; others m
   t.match(await admin.ask({ op: 'exists', path: '/app' }), { ok: { exists: false } }, 'nothing was made');
   t.match(await admin.ask({ op: 'create', path: '/app/billing/x', parents: true }), { ok: {} });
 });
+
+t.test(
+  'the key of a session to create is that of its identity: another one with the same key has a session of its own',
+  async (t) => {
+    const { open } = await start(t);
+    const create = { op: 'session', idempotencyKey: 'the-same-key-of-two' };
+    const billing = await (await open('billing')).ask(create);
+    const twin = await (await open('twin')).ask(create);
+    const again = await (await open('billing')).ask(create);
+    t.match(twin.ok.id, /./);
+    t.not(twin.ok.id, billing.ok.id);
+    t.match(again, { replayed: true, ok: { session: billing.ok.session } });
+  },
+);
