@@ -15,6 +15,10 @@ import { connectionBelow } from '../tls-sockets.ts';
 type ClosedListener = (request: FastifyRequest, response: ServerResponse) => void;
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whether it waits where a client that is gone must keep no place; one that has closed its half of the connection counts as gone. */
+    isQueued: boolean;
+  }
   interface FastifyInstance {
     /**
      * Calls `listener` for each request whose response is complete, or whose connection is lost before. It is not called for handshakes of
@@ -121,6 +125,7 @@ export class Connections {
    * any hook is added that may wait.
    */
   serialise(app: FastifyInstance): void {
+    app.decorateRequest('isQueued', false);
     app.addHook('onRequest', (request, reply, done) => {
       // An upgrade waits until its connection is idle (upgrades.ts).
       if (request.ws) return done();
@@ -207,12 +212,12 @@ class Connection {
   }
 
   /**
-   * Closes the connection if it has a long poll or event stream. To be called once the client has closed its half: it may have left or
-   * not. A long poll or event stream may last long and keep a session alive, so its client counts as gone.
+   * Closes the connection if it has a long poll or event stream, or a request in a queue. To be called once the client has closed its half:
+   * it may have left or not. These may last long, keep a session alive, or keep others waiting, so their client counts as gone.
    */
   leaveWaits(): void {
     for (const { request } of this.exchanges.values()) {
-      if (request && isWait(request)) return void this.#socket.destroy();
+      if (request && (request.isQueued || isWait(request))) return void this.#socket.destroy();
     }
   }
 

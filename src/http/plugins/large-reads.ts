@@ -55,17 +55,24 @@ async function installLargeReads(app: FastifyInstance, options: LargeReadsOption
       };
       const leave = queue.enter(client, bytes, { admitted: resolve, refused });
       if (!leave) return;
-      raw.once('close', () => {
+      const gone = () => {
         leave();
         reject(new ServiceError('TOO_MANY_REQUESTS', 'The client broke off while its read of a large node waited.'));
-      });
+      };
+      if (raw.destroyed) return gone();
+      raw.once('close', gone);
+      // A client that has given up closes its half of the connection first; the broker would learn no more before it writes.
+      if (raw.socket?.readableEnded) raw.socket.destroy();
     });
   }
 
   app.decorateRequest('readInTurn', async function readInTurn(reply, bytes, read) {
     this.permit?.release();
     this.respondByMs = Number.POSITIVE_INFINITY;
-    const turn = await turnOf(this.clientKey, bytes, reply);
+    this.isQueued = true;
+    const turn = await turnOf(this.clientKey, bytes, reply).finally(() => {
+      this.isQueued = false;
+    });
     try {
       const behind = app.unreadResponses.refusalFor(this.clientKey);
       if (behind) throw refuse('responses', behind, this.clientKey, app.unreadResponses);
@@ -81,7 +88,7 @@ async function installLargeReads(app: FastifyInstance, options: LargeReadsOption
 export const largeReads = fp(installLargeReads, {
   name: 'large-reads',
   fastify: '5.x',
-  dependencies: ['admission', 'time-limit', 'unread-responses'],
+  dependencies: ['admission', 'pipelining', 'time-limit', 'unread-responses'],
 });
 
 function releaseAfter({ raw }: FastifyReply, turn: Permit): void {

@@ -1,5 +1,5 @@
 // Reads of large nodes take turns: a bounded number of bytes is read at once, however many ask for them, and small reads pass them.
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { defaultLimits } from '../../../src/app.ts';
 import { eventually, http, metric, startTestServer, type TestServer } from '../../helpers/server.ts';
@@ -67,19 +67,41 @@ t.test('a crowd of reads of large nodes waits, and all are served, a few at a ti
   t.equal(await metric(server, 'weir_large_reads_waiting'), 0);
 });
 
-t.test('a client that breaks off leaves the queue', async (t) => {
+t.test('a client that is gone leaves the queue, whichever way it closes its connection', async (t) => {
   const reads = holdLargeReads(t, server);
   const path = `${url}/v1/nodes/n/${large.length}`;
   const first = Array.from({ length: 4 }, () => http(path));
   await eventually(() => reads.now === 4, 'there is no room');
   const { hostname, port } = new URL(url);
-  const waiting = connect(Number(port), hostname);
-  waiting.write(`GET /v1/nodes/n/${large.length} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
-  await eventually(async () => (await metric(server, 'weir_large_reads_waiting')) === 1, 'it waits');
-  waiting.resetAndDestroy();
-  await eventually(async () => (await metric(server, 'weir_large_reads_waiting')) === 0, 'it has left');
+  const request = `GET /v1/nodes/n/${large.length} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`;
+  const waits = async (count: number, message: string) =>
+    eventually(async () => (await metric(server, 'weir_large_reads_waiting')) === count, message);
+  for (const leave of [
+    (socket: Socket) => socket.resetAndDestroy(),
+    (socket: Socket) => socket.destroy(),
+    (socket: Socket) => socket.end(),
+  ]) {
+    const waiting = connect(Number(port), hostname);
+    waiting.on('error', () => undefined).write(request);
+    await waits(1, 'it waits');
+    leave(waiting);
+    await waits(0, 'it has left');
+  }
+  const late = connect(Number(port), hostname);
+  late.on('error', () => undefined).end(request);
+  await new Promise((resolve) => late.resume().once('close', resolve));
+  t.equal(late.bytesRead, 0, 'who has closed its half before gets no place');
+  await waits(0, 'nobody waits');
   reads.release();
   for (const { status } of await Promise.all(first)) t.equal(status, 200);
+});
+
+t.test('a client that has closed its half of the connection gets a large node, if it need not wait', async (t) => {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.end(`GET /v1/nodes/n/${large.length} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
+  await new Promise((resolve) => socket.resume().once('close', resolve));
+  t.ok(socket.bytesRead > large.length);
 });
 
 t.test('beyond the places, or after a long wait, a large read is refused', async (t) => {
