@@ -4,7 +4,7 @@
 // The socket is the member: its heartbeats, partitions, records and commits all go over this connection. Start the program
 // several times with the same group, and the members share the partitions. The code runs in a browser as well; a page of
 // another origin than the broker's needs WEIR_CORS_ORIGINS on the server.
-const weir = process.env.WEIRKEEPER_URL ?? 'http://localhost:7070';
+const { WEIR_URL: weir = 'http://localhost:7070', WEIR_TOKEN: token } = process.env;
 const [group, topics] = process.argv.slice(2);
 if (!group || !topics) {
   console.error('usage: consumer.mjs <group> <topic>[,<topic>...]');
@@ -20,8 +20,10 @@ const retryMs = 500;
 const memberId = crypto.randomUUID();
 
 function consume() {
+  // A browser can set no header of a WebSocket: the token is a subprotocol.
+  const protocols = token ? ['weir.v1', `weir.bearer.${token}`] : ['weir.v1'];
   const query = new URLSearchParams({ topics, memberId, reset: 'earliest' });
-  const socket = new Socket(`${weir.replace(/^http/, 'ws')}/v1/groups/${group}/stream?${query}`);
+  const socket = new Socket(`${weir.replace(/^http/, 'ws')}/v1/groups/${group}/stream?${query}`, protocols);
   const send = (frame) => socket.send(JSON.stringify(frame));
   /** Which assignment our frames are about: a late commit must not count for a partition that was assigned again since. */
   let epoch;

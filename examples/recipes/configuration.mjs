@@ -1,6 +1,11 @@
 #!/usr/bin/env node
 // configuration.mjs <application>: prints the settings as a line of JSON, and again at each transaction that changes them
-const weir = `${process.env.WEIRKEEPER_URL ?? 'http://localhost:7070'}/v1`;
+import { readFileSync } from 'node:fs';
+
+const { WEIR_URL = 'http://localhost:7070', WEIR_TOKEN = '' } = process.env;
+const weir = `${WEIR_URL.split(',')[0]}/v1`;
+const token = WEIR_TOKEN.startsWith('@') ? readFileSync(WEIR_TOKEN.slice(1), 'utf8').split('\n')[0] : WEIR_TOKEN;
+const authorization = token && { authorization: `Bearer ${token}` };
 const application = process.argv[2];
 if (!application) {
   console.error('usage: configuration.mjs <application>');
@@ -14,7 +19,10 @@ const retryMs = 300;
 class Compacted extends Error {}
 
 async function get(target) {
-  const response = await fetch(weir + target, { signal: AbortSignal.timeout(inactivityMsMax) });
+  const response = await fetch(weir + target, {
+    headers: { ...authorization },
+    signal: AbortSignal.timeout(inactivityMsMax),
+  });
   if (!response.ok && response.status !== 404) throw new Error(`${target}: ${await response.text()}`);
   return response;
 }
@@ -47,7 +55,7 @@ async function* messagesAfter(zxid) {
   try {
     heard();
     const response = await fetch(`${weir}/watch${root}?mode=recursive&data=true`, {
-      headers: { 'last-event-id': String(zxid) },
+      headers: { 'last-event-id': String(zxid), ...authorization },
       signal: silence.signal,
     });
     if (response.status === 410) throw new Compacted();

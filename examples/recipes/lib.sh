@@ -3,8 +3,10 @@
 set -euo pipefail
 export LC_ALL=C
 
-WEIR=${WEIRKEEPER_URL:-http://localhost:7070}/v1
-TTL_MS=${WEIRKEEPER_TTL_MS:-10000}
+# Of several brokers the first: a load balancer has one URL for all.
+WEIR=${WEIR_URL:-http://localhost:7070}
+WEIR=${WEIR%%,*}/v1
+TTL_MS=${SESSION_TTL_MS:-10000}
 # What to do when the server has not responded for the whole time to live of the session. `stop`: a holder cannot know any
 # more that it holds anything. `wait`: a registration has nothing to stop, and the session may have survived.
 OUTAGE=stop
@@ -40,6 +42,15 @@ seconds() {
   printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000))
 }
 
+# What every request needs is in a file, as arguments of a command can be read by all users of a machine: the token, which may
+# be @FILE as for `weir`, and the authorities of the server.
+TOKEN=${WEIR_TOKEN:-}
+case $TOKEN in @*) TOKEN=$(head -n 1 "${TOKEN#@}") ;; esac
+{
+  [ -z "$TOKEN" ] || echo "header = \"Authorization: Bearer $TOKEN\""
+  [ -z "${WEIR_CACERT:-}" ] || echo "cacert = \"$WEIR_CACERT\""
+} >"$FILES/curl"
+
 # unique: a name that nobody else uses.
 unique() {
   od -An -N12 -tx1 /dev/urandom | tr -d ' \n'
@@ -54,7 +65,7 @@ request() {
     SENT_AT=$(now_ms)
     : >"$FILES/body"
     # In the background: a signal, such as that of a lost session, ends a `wait` at once, but not a command.
-    curl --silent --globoff --max-time 60 --request "$method" --dump-header "$FILES/headers" --output "$FILES/body" \
+    curl --config "$FILES/curl" --silent --globoff --max-time 60 --request "$method" --dump-header "$FILES/headers" --output "$FILES/body" \
       --write-out '%{http_code}' "$@" "$WEIR$target" >"$FILES/status" &
     CURL=$!
     if wait "$CURL"; then
@@ -116,7 +127,7 @@ heartbeat() {
       [ $OUTAGE = wait ] || break
       left=$TTL_MS
     fi
-    code=$(curl --silent --output /dev/null --write-out '%{http_code}' --max-time "$(seconds $((left / 2 + 1)))" \
+    code=$(curl --config "$FILES/curl" --silent --output /dev/null --write-out '%{http_code}' --max-time "$(seconds $((left / 2 + 1)))" \
       --request PUT --config "$FILES/session-url") || true
     pause=$((TTL_MS / 10))
     case $code in
@@ -145,7 +156,7 @@ cleanup() {
   if [ -n "$WORKER" ] && kill "$WORKER" 2>/dev/null; then wait "$WORKER" || true; fi
   for pid in $CURL $HEARTBEAT; do kill "$pid" 2>/dev/null || true; done
   if [ -f "$FILES/session-url" ]; then
-    curl --silent --max-time 2 --output /dev/null --request DELETE --config "$FILES/session-url" || true
+    curl --config "$FILES/curl" --silent --max-time 2 --output /dev/null --request DELETE --config "$FILES/session-url" || true
   fi
   rm -rf "$FILES"
 }

@@ -68,7 +68,7 @@ t.test('candidates in all languages and in the shell lead one after the other', 
     started.push({ name, example: startExample(t, url, commandOf('leader-election'), 'mixed', name, 'mixed') });
     await eventually(async () => (await candidates()).length === started.length, `${name} is a candidate`);
   }
-  process.env.WEIRKEEPER_URL = url;
+  process.env.WEIR_URL = url;
   const shell = startExample(t, url, [join(root, 'examples/recipes/election.sh')], 'mixed', 'shell', 'mixed', 'cat');
   await eventually(async () => (await candidates()).length === started.length + 1, 'the script is a candidate');
   for (const { name, example } of started) {

@@ -12,7 +12,7 @@ import { openSocket } from '../helpers/socket.ts';
 /** Runs the example. @returns its output by lines, and a function that ends it */
 function startConsumer(t: Test, url: string, args: string[]) {
   const child = spawn(process.execPath, [join(projectRoot(), 'examples/consumer.mjs'), ...args], {
-    env: { PATH: process.env.PATH, WEIRKEEPER_URL: url },
+    env: { PATH: process.env.PATH, WEIR_URL: url },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = once(child, 'exit');

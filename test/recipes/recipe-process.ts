@@ -42,8 +42,8 @@ export interface Recipes {
   run(script: string, args: string[], options?: { ttlMs?: number; url?: string }): Promise<string[]>;
 }
 
-/** Recipes against the server at `url`. Processes that still run are killed when the test ends. */
-export function recipesFor(t: Test, url: string): Recipes {
+/** Recipes against the server at `url`, with more in their environment. Processes that still run are killed when the test ends. */
+export function recipesFor(t: Test, url: string, env: Readonly<Record<string, string>> = {}): Recipes {
   const folder = temporaryFolder(t);
   const path = (file: string) => join(folder, file);
 
@@ -52,8 +52,9 @@ export function recipesFor(t: Test, url: string): Recipes {
       cwd: folder,
       env: {
         PATH: `${recipesFolder}:${process.env.PATH}`,
-        WEIRKEEPER_URL: options.url ?? url,
-        WEIRKEEPER_TTL_MS: String(options.ttlMs ?? lastingTtlMs),
+        WEIR_URL: options.url ?? url,
+        ...env,
+        SESSION_TTL_MS: String(options.ttlMs ?? lastingTtlMs),
       },
       stdio: ['ignore', 'pipe', 'pipe'],
       // A process group of its own, so that commands that outlive the script can be ended.

@@ -1,6 +1,8 @@
 // Runs the recipes of docs/recipes.md in several processes at once, which are killed, stopped, or lose replies.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { writePolicy } from '../helpers/access.ts';
 import { startFaultyNetwork } from '../helpers/faulty-network.ts';
 import { history } from '../helpers/groups.ts';
 import { eventually, http, startTestServer, type TestServer } from '../helpers/server.ts';
@@ -49,6 +51,50 @@ t.test('numbers from arguments and nodes are validated, and never evaluated as s
     t.equal(await started.exited, 1, `${script} ${args[0]}`);
   }
   t.notOk(existsSync(`${recipes.folder}/run`));
+});
+
+t.test(
+  'with access control the scripts send the token of WEIR_TOKEN, and show it in no list of processes',
+  async (t) => {
+    const policy = await writePolicy(
+      t,
+      ['ops'],
+      'allow:\n  - who: ops\n    nodes: { "/locks/**": [read, write], "/settings/**": [read, write] }\n',
+    );
+    const guarded = await startTestServer(t, { accessFile: policy.file });
+    const token = policy.tokens.ops?.token ?? '';
+    const bare = recipesFor(t, guarded.url);
+    const refused = bare.start('lock.sh', ['report', 'true']);
+    t.equal(await refused.exited, 1);
+    await eventually(() => /AUTH_REQUIRED/.test(refused.errors.join()), 'the script says why');
+    bare.write('ops.token', token);
+    const file = `${bare.folder}/ops.token`;
+    const told = join(bare.folder, 'arguments');
+    writeFileSync(join(bare.folder, 'curl'), `#!/bin/sh\necho "$@" >>${told}\nPATH=$REAL_PATH exec curl "$@"\n`, {
+      mode: 0o700,
+    });
+    const path = { PATH: `${bare.folder}:${process.env.PATH}`, REAL_PATH: process.env.PATH ?? '' };
+    for (const WEIR_TOKEN of [token, `@${file}`]) {
+      const recipes = recipesFor(t, `${guarded.url},http://127.0.0.1:1`, { ...path, WEIR_TOKEN });
+      // Renewals, too, while it holds the lock.
+      const renewed = `until grep -q session-url ${told}; do sleep 0.05; done`;
+      await recipes.run('lock.sh', ['report', 'bash', '-c', renewed], { ttlMs: shortTtlMs });
+      t.notMatch(readFileSync(told, 'utf8'), token, 'no argument of curl has the token');
+      rmSync(told);
+      await recipes.run('configuration.sh', ['shop', 'low=5']);
+      const follower = recipes.start('configuration.mjs', ['shop']);
+      await eventually(() => follower.lines.some((line) => line.includes('"low":"5"')), 'it reads the settings');
+      follower.signalAll('SIGTERM');
+      await follower.exited;
+    }
+  },
+);
+
+t.test('produce.sh without the token of a leader says who sets it', async (t) => {
+  const alone = recipesFor(t, server.url).start('produce.sh', ['ledger', 'text']);
+  t.equal(await alone.exited, 1);
+  await eventually(() => alone.errors.length > 0, 'it tells');
+  t.match(alone.errors[0], /^produce\.sh: there is no FENCE_NAME and FENCE_TOKEN: election\.sh sets them/);
 });
 
 t.test('lock: no update is lost, although each process reads and then writes', async (t) => {
