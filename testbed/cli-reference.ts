@@ -35,10 +35,11 @@ function sections(command: Command, parent: string): string[] {
 
 function optionsTable(command: Command): string {
   const rows = command.options.map((option) => {
-    const { flags, description, defaultValue, argChoices } = option;
-    const isShown = defaultValue !== undefined && typeof defaultValue !== 'boolean' && !Array.isArray(defaultValue);
+    const { flags, description, defaultValue, defaultValueDescription, argChoices } = option;
+    const isShown =
+      ![undefined, ''].includes(defaultValue) && typeof defaultValue !== 'boolean' && !Array.isArray(defaultValue);
     const choices = argChoices ? `: ${argChoices.join(', ')}` : '';
-    return `| \`${flags}\` | ${escaped(description)}${choices}${isShown ? `; default ${defaultValue}` : ''} |`;
+    return `| \`${flags}\` | ${escaped(description)}${choices}${isShown ? `; default ${defaultValueDescription ?? defaultValue}` : ''} |`;
   });
   return ['| option | meaning |', '|---|---|', ...rows, ''].join('\n');
 }

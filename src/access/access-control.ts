@@ -269,7 +269,7 @@ export class AccessControl {
     }
     // A file that is not valid is reported once for each change.
     this.#text = text;
-    const policy = new Policy(text);
+    const policy = policyOf(text, this.#file);
     this.#policy = policy;
     this.#authenticator = new Authenticator(policy, this.#derived);
     this.#loadedAt = Date.now();
@@ -280,6 +280,15 @@ export class AccessControl {
 /** A route by its method and pattern: its URL may hold handles of sessions. */
 function routeOf(origin: Origin | undefined): string {
   return `${origin?.method} ${origin?.routeOptions.url}`;
+}
+
+function policyOf(text: string, file: string): Policy {
+  try {
+    return new Policy(text);
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    throw new PolicyError(`The policy ${file} is not valid: ${error.message}`);
+  }
 }
 
 async function readPolicyFile(file: string): Promise<string> {

@@ -72,13 +72,26 @@ const unreachableCodes: ReadonlySet<string> = new Set(['UNREACHABLE', 'LOADING',
 const commandsFor: readonly (readonly [api: string, command: string])[] = [
   ['POST /v1/topics creates one', 'weir topic create makes one'],
   ['Send a token: Authorization: Bearer weir_…', 'Give a token: --token, WEIR_TOKEN, or a context'],
+  ['PUT and POST of a node also take parents=true', 'weir node set -p creates missing parents'],
   ['DELETE of a node also takes recursive=true', 'weir node rm -r deletes all of it'],
 ];
 
 /** What an error says, with commands in the place of requests. */
-export function detailOf({ detail }: Pick<WeirError, 'detail'>): string {
-  return commandsFor.reduce((text, [api, command]) => text.replace(api, command), detail);
+export function detailOf({ detail, cause }: Pick<WeirError, 'detail' | 'cause'>): string {
+  const text = commandsFor.reduce((text, [api, command]) => text.replace(api, command), detail);
+  // What fetch throws has the error of the connection inside.
+  const { code } = ((cause as Error | undefined)?.cause ?? {}) as { code?: unknown };
+  if (!untrustedCodes.has(code)) return text;
+  return text.replace(/\.?$/, '; WEIR_CACERT, or --cacert of weir context add, names the authorities to trust.');
 }
+
+const untrustedCodes: ReadonlySet<unknown> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
 
 /** The exit code for an error of the client. */
 export function exitCodeOf({ code, status }: Pick<WeirError, 'code' | 'status'>): number {

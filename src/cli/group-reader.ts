@@ -1,7 +1,7 @@
 // Consumes topics as a member of a group: each record is handled, then committed; the member commits before it leaves.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { Consumer, RecordBatch } from '@weirkeeper/client';
+import type { Consumer, RecordBatch, Weir } from '@weirkeeper/client';
 import type { Group } from './api.ts';
 import type { Cli } from './cli.ts';
 import { CliError, usageError } from './errors.ts';
@@ -49,6 +49,7 @@ export async function consumeAsMember(
   consumer.on('assigned', (partitions) => {
     const names = partitions.map(({ topic, partitions: all }) => `${topic}:${all.join(',')}`);
     cli.out.note(`Assigned: ${names.length === 0 ? 'no partitions' : names.join(' ')}`);
+    if (names.length === 0) void noteMissing(cli, weir, topics);
   });
   consumer.on('lost', () =>
     cli.out.note('Partitions were taken away before they were released: others read the same records.'),
@@ -60,6 +61,20 @@ export async function consumeAsMember(
     exec === undefined ? print : (record) => runFor(cli, exec, record),
   );
   await run.until(options.count ?? Number.POSITIVE_INFINITY, options.exit ? group : undefined);
+}
+
+/** Says which topics do not exist: a member waits for them, as in Kafka, which looks like a topic without records. */
+async function noteMissing(cli: Cli, weir: Weir, topics: readonly string[]): Promise<void> {
+  const { isWeirError } = await import('@weirkeeper/client');
+  for (const topic of topics) {
+    try {
+      await weir.admin.topics.describe(topic);
+    } catch (error) {
+      // Whatever else is wrong, the member itself fails of it, and says so.
+      if (!isWeirError(error, 'UNKNOWN_TOPIC')) return;
+      cli.out.note(`Topic ${topic} does not exist yet; this member waits for it.`);
+    }
+  }
 }
 
 /** One run of a member. */

@@ -85,7 +85,8 @@ export const helpConfiguration: HelpConfiguration = {
   optionDescription: (option: Option) => {
     const { defaultValue, defaultValueDescription, argChoices, description } = option;
     const choices = argChoices ? ` (${argChoices.join(', ')})` : '';
-    const isShown = defaultValue !== undefined && typeof defaultValue !== 'boolean' && !Array.isArray(defaultValue);
+    const isShown =
+      ![undefined, ''].includes(defaultValue) && typeof defaultValue !== 'boolean' && !Array.isArray(defaultValue);
     return `${description}${choices}${isShown ? ` (default ${defaultValueDescription ?? defaultValue})` : ''}`;
   },
 };

@@ -55,7 +55,14 @@ export async function targetOf(
   };
   const pems: { [name in keyof typeof files]?: PemFile } = {};
   for (const [what, path] of Object.entries(files)) {
-    if (path) pems[what as keyof typeof files] = { path, text: await readText(path, `WEIR_${what.toUpperCase()}`) };
+    if (path)
+      pems[what as keyof typeof files] = {
+        path,
+        text: await readText(
+          path,
+          context?.[what as keyof typeof files] ? `${what} of the context ${name}` : `WEIR_${what.toUpperCase()}`,
+        ),
+      };
   }
   return {
     url,

@@ -26,4 +26,5 @@ t.test('each time that the file cannot be taken is told once, also if it was goo
   await control.reload();
   t.equal(control.errors, 3, 'a file that is not valid is told once');
   t.equal(control.policy, policy, 'the policy in use stays');
+  await t.rejects(AccessControl.load(file, log), { message: `The policy ${file} is not valid: line 1: unknown field` });
 });

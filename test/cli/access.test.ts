@@ -40,7 +40,10 @@ t.test('a token that weir made, an authority of its own, and what the policy all
   const follower = await cli.runProcess(['consume', '-g', 'none', 'clicks'], { env });
   t.equal(follower.code, 1);
   t.match(follower.stderr, /^reader needs [^\n]+\n$/, 'a refusal is no lost connection');
-  t.match(untrusted.stderr, /does not respond: .*certificate/);
+  t.match(
+    untrusted.stderr,
+    /does not respond: .*certificate.*; WEIR_CACERT, or --cacert .* names the authorities to trust\.\n$/,
+  );
 
   // Over a socket, too.
   await cli.runProcess(['node', 'set', '-p', '/app/x', '1'], { env });
@@ -95,6 +98,14 @@ t.test('what is wrong on this machine is told at once, and ends with 2', async (
     const { code, stderr } = await cli.run(['status', '--timeout', '1h'], { env });
     t.same([code, says.test(stderr), stderr.split('\n').length], [2, true, 2], stderr);
   }
+  const early = await cli.run(['context', 'add', 'early', '--url', 'https://127.0.0.1:1', '--cacert', 'absent.pem']);
+  t.same(
+    [early.code, early.stderr],
+    [0, `There is no file ${join(cli.folder, 'absent.pem')} yet; cacert is read from it.\n`],
+  );
+  const late = await cli.run(['status', '--context', 'early']);
+  t.equal(late.code, 2);
+  t.match(late.stderr, /absent\.pem \(cacert of the context early\) cannot be read: ENOENT/);
   const bad = await cli.run(['context', 'add', 'bad', '--url', 'nowhere']);
   t.same([bad.code, bad.stderr], [2, '"nowhere" is no URL of a server, such as http://localhost:7070.\n']);
 });

@@ -11,6 +11,7 @@ t.test('a command that follows tells of a lost connection, and goes on with anot
   await http(`${server.url}/v1/topics`, 'POST', { name: 'clicks' });
   await http(`${server.url}/v1/nodes/app`, 'PUT', '');
   const cli = new TestCli(t, network.url);
+  const early = cli.start(['consume', '-g', 'early', 'later']);
   const lines = ['watch /app -r', 'consume clicks', 'consume -g g clicks', 'top -o ndjson', 'node tree /app --live'];
   const begun = ['Watching', '', 'Assigned: clicks', '', ''];
   const commands = lines.map((line) => ({ line, ...cli.start(line.split(' ')) }));
@@ -25,6 +26,12 @@ t.test('a command that follows tells of a lost connection, and goes on with anot
     await http(`${server.url}/v1/topics/clicks/records`, 'POST', { records: [{ value: 'before' }] });
     return printed('consume clicks').includes('before');
   }, 'records come');
+  await eventually(
+    () => /^Topic later does not exist yet; /m.test(early.output.stderr),
+    'a member tells what it waits for',
+  );
+  early.child.kill('SIGINT');
+  t.equal((await early.exited).code, 0);
   network.redirect(other.url);
   for (const { line, output } of commands) {
     await eventually(() => output.stderr.includes('was lost ('), `${line} tells of the loss`);

@@ -18,6 +18,9 @@ t.test('one server', async (t) => {
       [4, 'Node /full has 1 children; delete them first; weir node rm -r deletes all of it.\n'],
     );
     t.same([topic.code, topic.stderr], [3, 'Topic none does not exist; weir topic create makes one.\n']);
+    const orphan = await cli.run(['node', 'set', '/no/parent', 'x']);
+    t.equal(orphan.code, 3);
+    t.match(orphan.stderr, /; weir node set -p creates missing parents\.\n$/);
     const lock = await cli.run(['lock', 'name']);
     t.same([lock.code, lock.stderr.split('\n')[1]], [2, 'Usage: weir lock [options] <name> -- <command...>']);
   });

@@ -19,6 +19,10 @@ t.test('packages, lock file, documents and examples have the version of the prog
     Object.entries(found).filter(([, other]) => other !== version),
     [],
   );
+  for (const page of ['README.md', 'docs/cli.md', 'client/README.md']) {
+    const packed = [...read(page).matchAll(/\bweirkeeper-(?:client-)?(\d\S*?)\.tgz/g)].map(([, packed]) => packed);
+    t.same(new Set(packed), new Set([version]), `${page} names the packages as npm pack does`);
+  }
   t.match(read('SECURITY.md'), new RegExp(`^\\| ${minor.replace('.', '\\.')} \\| yes \\|$`, 'm'));
   const examples = [
     ...read('src/http/plugins/openapi-examples.ts').matchAll(/(?<!store: \{\s+)version: '(\d+\.\d+\.\d+)'/g),
@@ -34,6 +38,7 @@ t.test('both packages say with which versions of Node.js they run; the texts say
   const [, first, second] = /^\^(\d+\.\d+) \|\| >=(\d+\.\d+)$/.exec(manifest.engines.node) ?? [];
   t.equal(json('client/package.json').engines.node, manifest.engines.node);
   for (const file of ['README.md', 'CONTRIBUTING.md']) t.match(read(file), `Node.js ${first}, ${second} or newer`);
+  t.match(read('examples/README.md'), `Node.js ${first} |`);
   t.equal(read('.nvmrc').trim(), first?.split('.')[0]);
   t.match(read('.github/workflows/ci.yml'), /node: \[20, 22, 24\]/);
 });

@@ -1,7 +1,7 @@
 // Measures a server from here: producing, consuming, and the tree. What it makes it also deletes.
 import { randomBytes } from 'node:crypto';
 import type { Weir } from '@weirkeeper/client';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Topic } from '../api.ts';
 import type { Cli } from '../cli.ts';
 import { addCommand, addGroup } from '../help.ts';
@@ -77,7 +77,7 @@ export function addBenchCommands(program: Command, cli: Cli): void {
 
 function withOptions(command: Command): Command {
   return command
-    .option('--for <duration>', 'how long', durationMs, 5000)
+    .addOption(new Option('--for <duration>', 'how long').argParser(durationMs).default(5000, '5s'))
     .option('--size <bytes>', 'bytes of a value', integerFrom(1), 100)
     .option('--in-flight <number>', 'operations at the same time', integerFrom(1), 100);
 }

@@ -1,4 +1,5 @@
 // Contexts: names for servers, with their tokens.
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
@@ -29,6 +30,12 @@ export function addContextCommands(program: Command, cli: Cli): void {
       dryRun(cli, `Would add the context ${name}.`);
       const { url = cli.io.env.WEIR_URL || 'http://localhost:7070', token } = cli.globals;
       await cli.checkUrl(url);
+      const files = { token: token?.startsWith('@') ? token.slice(1) : undefined, cacert, cert, key };
+      for (const [what, file] of Object.entries(files)) {
+        if (file !== undefined && !existsSync(file)) {
+          cli.out.note(`There is no file ${resolve(file)} yet; ${what} is read from it.`);
+        }
+      }
       await cli.contexts.change((all) => {
         all.contexts[name] = {
           url,

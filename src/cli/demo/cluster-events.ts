@@ -5,6 +5,7 @@ interface State {
   leader?: number;
   brokerid?: number;
   leader_epoch?: number;
+  isr?: readonly number[];
 }
 
 type Words = (event: WatchEvent, parts: readonly string[]) => string | undefined;
@@ -36,9 +37,11 @@ const meanings: readonly (readonly [pattern: RegExp, words: Words])[] = [
   [
     /^\/brokers\/topics\/([^/]+)\/partitions\/(\d+)\/state$/,
     ({ type, data }, [topic, partition]) => {
-      const { leader } = read(data);
+      const { leader, isr = [] } = read(data);
       if (type === 'deleted' || leader === undefined) return undefined;
-      return leader < 0 ? `${topic}-${partition} has no leader.` : `${topic}-${partition} is led by broker ${leader}.`;
+      return leader < 0
+        ? `${topic}-${partition} has no leader.`
+        : `${topic}-${partition} is led by broker ${leader}; its ISR is ${isr.join(', ')}.`;
     },
   ],
   [
