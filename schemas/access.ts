@@ -5,15 +5,17 @@ import { durationBetween } from './duration.ts';
 const grants = z.record(z.string(), z.array(z.string()));
 
 /** A rule, without what it does not have. */
-const shownRule = z.object({
-  nodes: grants.optional(),
-  topics: grants.optional(),
-  groups: grants.optional(),
-  producers: grants.optional(),
-  read: z.array(z.string()).optional(),
-  limits: z.record(z.string(), z.number()).optional(),
-  admin: z.boolean().optional(),
-});
+const shownRule = z
+  .object({
+    nodes: grants.optional(),
+    topics: grants.optional(),
+    groups: grants.optional(),
+    producers: grants.optional(),
+    read: z.array(z.string()).optional(),
+    limits: z.record(z.string(), z.number()).optional(),
+    admin: z.boolean().optional(),
+  })
+  .meta({ id: 'AccessRule' });
 
 export const accessMeResponse = z
   .object({
@@ -101,12 +103,14 @@ export const listTokensQuery = z
 export const tokensResponse = z
   .object({
     tokens: z.array(
-      z.object({
-        id: z.string(),
-        parent: z.string().optional().describe('The id of the token that it was made with; absent for a JWT.'),
-        created: z.int().describe('Ms since the epoch, as `expires`.'),
-        expires: z.int(),
-      }),
+      z
+        .object({
+          id: z.string(),
+          parent: z.string().optional().describe('The id of the token that it was made with; absent for a JWT.'),
+          created: z.int().describe('Ms since the epoch, as `expires`.'),
+          expires: z.int(),
+        })
+        .meta({ id: 'AccessToken' }),
     ),
   })
   .meta({ id: 'AccessTokens' });

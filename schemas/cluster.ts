@@ -26,28 +26,30 @@ export const brokerResponse = z
 export const brokersResponse = z
   .object({
     brokers: z.array(
-      z.object({
-        id: z.int(),
-        version: z.string().nullable().describe('The version of its program; null if it has not reported it yet.'),
-        url: z.string().describe('Where clients reach it.'),
-        rack: z.string().nullable(),
-        worker: z
-          .int()
-          .nullable()
-          .describe(
-            'Its number among the workers of its server, which share the URL; null if the server has one process.',
-          ),
-        startedAt: z.int().describe("Start time, ms since the epoch by the broker's own clock."),
-        isController: z.boolean(),
-        partitionsLed: z.int().min(0).describe('Partitions whose logs it maintains.'),
-        connections: z
-          .int()
-          .min(0)
-          .nullable()
-          .describe(
-            'Open connections of clients, as the broker reported them with the last renewal of its session, at most a few seconds ago; null if it has not yet.',
-          ),
-      }),
+      z
+        .object({
+          id: z.int(),
+          version: z.string().nullable().describe('The version of its program; null if it has not reported it yet.'),
+          url: z.string().describe('Where clients reach it.'),
+          rack: z.string().nullable(),
+          worker: z
+            .int()
+            .nullable()
+            .describe(
+              'Its number among the workers of its server, which share the URL; null if the server has one process.',
+            ),
+          startedAt: z.int().describe("Start time, ms since the epoch by the broker's own clock."),
+          isController: z.boolean(),
+          partitionsLed: z.int().min(0).describe('Partitions whose logs it maintains.'),
+          connections: z
+            .int()
+            .min(0)
+            .nullable()
+            .describe(
+              'Open connections of clients, as the broker reported them with the last renewal of its session, at most a few seconds ago; null if it has not yet.',
+            ),
+        })
+        .meta({ id: 'ListedBroker' }),
     ),
     offlinePartitions: z.int().min(0).describe('Partitions of all topics that no broker leads now.'),
   })
@@ -58,6 +60,7 @@ export const clusterResponse = z
     clusterId: z.string(),
     controller: z
       .object({ brokerId: z.int(), epoch: z.int() })
+      .meta({ id: 'Controller' })
       .nullable()
       .describe('null while no broker is the controller.'),
     brokers: z.array(brokerResponse),

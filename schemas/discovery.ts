@@ -20,10 +20,12 @@ export const resourcesResponse = z
     docs: z.string(),
     openapi: z.string(),
     resources: z.array(
-      z.object({
-        path: z.string().describe('The path, with its parameters in braces.'),
-        methods: z.record(z.string(), z.string()).describe('What each method does.'),
-      }),
+      z
+        .object({
+          path: z.string().describe('The path, with its parameters in braces.'),
+          methods: z.record(z.string(), z.string()).describe('What each method does.'),
+        })
+        .meta({ id: 'Resource' }),
     ),
   })
   .meta({ id: 'Resources' });

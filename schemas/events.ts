@@ -22,7 +22,7 @@ export const eventsQuery = z.strictObject({
 
 export const eventsResponse = z
   .object({
-    transactions: z.array(z.object({ zxid, events: z.array(watchEvent) })),
+    transactions: z.array(z.object({ zxid, events: z.array(watchEvent) }).meta({ id: 'Transaction' })),
     next: zxid
       .optional()
       .describe(

@@ -21,18 +21,22 @@ export const fencesResponse = z
     topic: topicName,
     partition: z.int().min(0),
     fences: z.array(
-      z.object({
-        name: z
-          .string()
-          .describe('The name from `Weir-Fence`. For a fence of the form `/path@<czxid>` it is the path of the node.'),
-        token: z.int().min(0).describe('The highest token seen. A lower one is refused with FENCED.'),
-        usedAt: z
-          .int()
-          .nullable()
-          .describe(
-            'Last use, ms since the epoch, to the minute. The fence expires 7 days after it. null if it was last used with an older version of the server.',
-          ),
-      }),
+      z
+        .object({
+          name: z
+            .string()
+            .describe(
+              'The name from `Weir-Fence`. For a fence of the form `/path@<czxid>` it is the path of the node.',
+            ),
+          token: z.int().min(0).describe('The highest token seen. A lower one is refused with FENCED.'),
+          usedAt: z
+            .int()
+            .nullable()
+            .describe(
+              'Last use, ms since the epoch, to the minute. The fence expires 7 days after it. null if it was last used with an older version of the server.',
+            ),
+        })
+        .meta({ id: 'Fence' }),
     ),
     next: z.string().optional().describe('Pass it as `after` for the next page; absent on the last page.'),
   })

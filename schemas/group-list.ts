@@ -17,26 +17,33 @@ const unknownLag = 'null if it is not known, as the Redis server of a partition 
 export const groupsResponse = z
   .object({
     groups: z.array(
-      z.object({
-        groupId,
-        state: groupState,
-        members: z.int().min(0),
-        topics: z
-          .array(topicName)
-          .optional()
-          .describe(
-            'Topics that members subscribe to, or in which the group has committed offsets, at most 100. With `view=summary`, as are the following.',
-          ),
-        lag: z
-          .int()
-          .min(0)
-          .nullable()
-          .optional()
-          .describe(
-            `Records that the group has yet to read, from what it has committed or where its reset policy begins; ${unknownLag}. As of the last read of all groups, which takes at most 5 % of the time.`,
-          ),
-        maxLag: z.int().min(0).nullable().optional().describe(`The lag of the partition that has most; ${unknownLag}.`),
-      }),
+      z
+        .object({
+          groupId,
+          state: groupState,
+          members: z.int().min(0),
+          topics: z
+            .array(topicName)
+            .optional()
+            .describe(
+              'Topics that members subscribe to, or in which the group has committed offsets, at most 100. With `view=summary`, as are the following.',
+            ),
+          lag: z
+            .int()
+            .min(0)
+            .nullable()
+            .optional()
+            .describe(
+              `Records that the group has yet to read, from what it has committed or where its reset policy begins; ${unknownLag}. As of the last read of all groups, which takes at most 5 % of the time.`,
+            ),
+          maxLag: z
+            .int()
+            .min(0)
+            .nullable()
+            .optional()
+            .describe(`The lag of the partition that has most; ${unknownLag}.`),
+        })
+        .meta({ id: 'ListedGroup' }),
     ),
     next: nextPage,
   })

@@ -186,11 +186,13 @@ export const consumeResponse = z
     assignment,
     partitions: z
       .array(
-        z.object({
-          topic: topicName,
-          partition,
-          nextOffset: offset.describe('The offset to commit after all records before it are processed.'),
-        }),
+        z
+          .object({
+            topic: topicName,
+            partition,
+            nextOffset: offset.describe('The offset to commit after all records before it are processed.'),
+          })
+          .meta({ id: 'ConsumedPartition' }),
       )
       .describe(
         'Partitions in which the position of the member has changed. Compaction may have removed the last records, so `nextOffset` can be more than one after the last record.',
@@ -198,7 +200,7 @@ export const consumeResponse = z
     records: z.array(
       z
         .object({ topic: topicName, partition, ...fetchedRecord.shape })
-        .describe('In the order of offsets within each partition.'),
+        .meta({ id: 'ConsumedRecord', description: 'In the order of offsets within each partition.' }),
     ),
   })
   .meta({ id: 'Consumed' });
@@ -219,12 +221,14 @@ export const commitBody = z
       ),
     offsets: z
       .array(
-        z.strictObject({
-          topic: topicName,
-          partition,
-          offset: z.int().min(0).describe('The next offset to read; it may be lower than the committed one.'),
-          metadata: z.string().max(offsetMetadataMax).optional(),
-        }),
+        z
+          .strictObject({
+            topic: topicName,
+            partition,
+            offset: z.int().min(0).describe('The next offset to read; it may be lower than the committed one.'),
+            metadata: z.string().max(offsetMetadataMax).optional(),
+          })
+          .meta({ id: 'OffsetToCommit' }),
       )
       .min(1)
       .max(offsetsPerCommitMax),
@@ -232,7 +236,13 @@ export const commitBody = z
   .meta({ id: 'CommitOffsets' });
 
 export const commitResponse = z
-  .object({ offsets: z.array(z.object({ topic: topicName, partition, offset, metadata: z.string().optional() })) })
+  .object({
+    offsets: z.array(
+      z
+        .object({ topic: topicName, partition, offset, metadata: z.string().optional() })
+        .meta({ id: 'OffsetCommittedNow' }),
+    ),
+  })
   .meta({ id: 'CommittedOffsetsNow' });
 
 export const groupOffsetsQuery = z.strictObject({
@@ -243,13 +253,15 @@ export const groupOffsetsQuery = z.strictObject({
 export const groupOffsetsResponse = z
   .object({
     offsets: z.array(
-      z.object({
-        topic: topicName,
-        partition,
-        offset: offset.describe('The next offset to read.'),
-        metadata: z.string().optional(),
-        committedAt: z.int().describe('Time of the commit, ms since the epoch.'),
-      }),
+      z
+        .object({
+          topic: topicName,
+          partition,
+          offset: offset.describe('The next offset to read.'),
+          metadata: z.string().optional(),
+          committedAt: z.int().describe('Time of the commit, ms since the epoch.'),
+        })
+        .meta({ id: 'CommittedOffset' }),
     ),
   })
   .meta({ id: 'CommittedOffsets' });
@@ -259,16 +271,20 @@ export const resetBody = z
     to: z.union(
       [
         z.enum(['earliest', 'latest']),
-        z.strictObject({
-          timestamp: z
-            .int()
-            .min(0)
-            .describe('The first record with this timestamp or a later one, ms since the epoch.'),
-        }),
-        z.strictObject({ offset: z.int().min(0) }),
-        z.strictObject({
-          shiftBy: z.int().describe('Number of offsets relative to the committed offset; negative = back.'),
-        }),
+        z
+          .strictObject({
+            timestamp: z
+              .int()
+              .min(0)
+              .describe('The first record with this timestamp or a later one, ms since the epoch.'),
+          })
+          .meta({ id: 'ResetToTimestamp' }),
+        z.strictObject({ offset: z.int().min(0) }).meta({ id: 'ResetToOffset' }),
+        z
+          .strictObject({
+            shiftBy: z.int().describe('Number of offsets relative to the committed offset; negative = back.'),
+          })
+          .meta({ id: 'ResetByShift' }),
       ],
       { error: 'must be "earliest", "latest", {"timestamp":ms}, {"offset":n} or {"shiftBy":n}' },
     ),
@@ -285,12 +301,14 @@ export const resetResponse = z
   .object({
     dryRun: z.boolean(),
     offsets: z.array(
-      z.object({
-        topic: topicName,
-        partition,
-        offset: offset.describe('The new offset. A target outside the log is moved to the nearer end of the log.'),
-        previous: offset.nullable().describe('The previously committed offset.'),
-      }),
+      z
+        .object({
+          topic: topicName,
+          partition,
+          offset: offset.describe('The new offset. A target outside the log is moved to the nearer end of the log.'),
+          previous: offset.nullable().describe('The previously committed offset.'),
+        })
+        .meta({ id: 'OffsetReset' }),
     ),
   })
   .meta({ id: 'OffsetsReset' });
@@ -298,6 +316,68 @@ export const resetResponse = z
 export const groupState = z
   .enum(['empty', 'assigning', 'reconciling', 'stable'])
   .describe('stable: every member has the partitions of its target assignment.');
+
+const groupMember = z
+  .object({
+    memberId,
+    memberEpoch: z.int().min(0),
+    state: z
+      .enum(['stable', 'unrevoked', 'unreleased'])
+      .describe(
+        'unrevoked: it must release partitions. unreleased: it waits for partitions that other members must release.',
+      ),
+    instanceId: z.string().optional(),
+    clientId: z.string().optional(),
+    address: z.string().optional().describe('The address from which it joined, if it is known.'),
+    joinedAt: z
+      .int()
+      .optional()
+      .describe("When it joined, ms since the epoch by the broker's clock. A member that joins again has joined anew."),
+    away: z
+      .boolean()
+      .optional()
+      .describe('The static member has left temporarily; its partitions are kept until its session expires.'),
+    topics: z.array(topicName),
+    pattern: z.string().optional(),
+    assignment,
+    revoking: z.array(topicPartitions).describe('Partitions that it was asked to release and may still be reading.'),
+    sessionTimeoutMs: z.int().min(1),
+    rebalanceTimeoutMs: z.int().min(1),
+    reset: z.enum(['earliest', 'latest', 'none']),
+  })
+  .meta({ id: 'GroupMember' });
+
+const groupPartition = z
+  .object({
+    topic: topicName,
+    partition,
+    owner: memberId.nullable(),
+    committed: offset.nullable(),
+    endOffset: offset.nullable(),
+    lag: z
+      .int()
+      .min(0)
+      .nullable()
+      .describe(
+        'Number of offsets that the group has yet to read, counted from lagFrom. Records removed by retention, or by compaction at the end of the log, do not count. null if it is unknown, or if no reset policy applies.',
+      ),
+    lagFrom: z
+      .enum(['committed', 'earliest', 'latest'])
+      .nullable()
+      .describe(
+        'Where the count of the lag begins: the committed offset, or the start given by the reset policy. earliest also for partitions that were added to a subscription with reset=latest.',
+      ),
+    lagMs: z
+      .int()
+      .min(0)
+      .nullable()
+      .optional()
+      .describe(
+        `With \`ages\`: how long ago the first record was appended that the group has yet to read, ms; 0 without lag. null if the lag is, and beyond the ${agedPartitionsMax} partitions with the largest lags.`,
+      ),
+    error: logError.optional(),
+  })
+  .meta({ id: 'GroupPartition' });
 
 export const groupResponse = z
   .object({
@@ -312,70 +392,8 @@ export const groupResponse = z
       .describe(
         'Number of subscribed partitions that no member reads, because the group has reached its limit of partitions.',
       ),
-    members: z.array(
-      z.object({
-        memberId,
-        memberEpoch: z.int().min(0),
-        state: z
-          .enum(['stable', 'unrevoked', 'unreleased'])
-          .describe(
-            'unrevoked: it must release partitions. unreleased: it waits for partitions that other members must release.',
-          ),
-        instanceId: z.string().optional(),
-        clientId: z.string().optional(),
-        address: z.string().optional().describe('The address from which it joined, if it is known.'),
-        joinedAt: z
-          .int()
-          .optional()
-          .describe(
-            "When it joined, ms since the epoch by the broker's clock. A member that joins again has joined anew.",
-          ),
-        away: z
-          .boolean()
-          .optional()
-          .describe('The static member has left temporarily; its partitions are kept until its session expires.'),
-        topics: z.array(topicName),
-        pattern: z.string().optional(),
-        assignment,
-        revoking: z
-          .array(topicPartitions)
-          .describe('Partitions that it was asked to release and may still be reading.'),
-        sessionTimeoutMs: z.int().min(1),
-        rebalanceTimeoutMs: z.int().min(1),
-        reset: z.enum(['earliest', 'latest', 'none']),
-      }),
-    ),
-    partitions: z.array(
-      z.object({
-        topic: topicName,
-        partition,
-        owner: memberId.nullable(),
-        committed: offset.nullable(),
-        endOffset: offset.nullable(),
-        lag: z
-          .int()
-          .min(0)
-          .nullable()
-          .describe(
-            'Number of offsets that the group has yet to read, counted from lagFrom. Records removed by retention, or by compaction at the end of the log, do not count. null if it is unknown, or if no reset policy applies.',
-          ),
-        lagFrom: z
-          .enum(['committed', 'earliest', 'latest'])
-          .nullable()
-          .describe(
-            'Where the count of the lag begins: the committed offset, or the start given by the reset policy. earliest also for partitions that were added to a subscription with reset=latest.',
-          ),
-        lagMs: z
-          .int()
-          .min(0)
-          .nullable()
-          .optional()
-          .describe(
-            `With \`ages\`: how long ago the first record was appended that the group has yet to read, ms; 0 without lag. null if the lag is, and beyond the ${agedPartitionsMax} partitions with the largest lags.`,
-          ),
-        error: logError.optional(),
-      }),
-    ),
+    members: z.array(groupMember),
+    partitions: z.array(groupPartition),
   })
   .meta({ id: 'Group' });
 

@@ -81,7 +81,10 @@ export const createdResponse = z
 export const childrenResponse = z
   .object({
     path: nodePath,
-    children: z.union([z.array(z.string()), z.array(z.object({ name: z.string(), stat: statSchema }))]),
+    children: z.union([
+      z.array(z.string()),
+      z.array(z.object({ name: z.string(), stat: statSchema }).meta({ id: 'Child' })),
+    ]),
     next: z.string().optional().describe('Pass it as `after` for the next page; absent on the last page.'),
     stat: statSchema,
   })
@@ -117,36 +120,44 @@ export const contentType = z.string().regex(/^[\x20-\x7e]{1,256}$/, 'must be 1 t
 const opData = { data: z.string().optional(), dataBase64: z.base64().optional(), contentType: contentType.optional() };
 
 /** The operations of a multi; sockets take them by themselves, too (schemas/socket.ts). */
-export const createOp = z.strictObject({
-  op: z.literal('create'),
-  path: opPath,
-  ...opData,
-  mode: createMode.optional(),
-  ttl: ttl.optional(),
-  session: z.string().optional(),
-  sequential: z.boolean().optional(),
-});
-export const setOp = z.strictObject({
-  op: z.literal('set'),
-  path: opPath,
-  ...opData,
-  version: opVersion,
-  mzxid: zxid.optional(),
-});
-export const deleteOp = z.strictObject({
-  op: z.literal('delete'),
-  path: opPath,
-  version: opVersion,
-  mzxid: zxid.optional(),
-});
-const checkOp = z.strictObject({
-  op: z.literal('check'),
-  path: opPath,
-  version: opVersion,
-  mzxid: zxid.optional(),
-  czxid: zxid.optional(),
-  exists: z.boolean().optional(),
-});
+export const createOp = z
+  .strictObject({
+    op: z.literal('create'),
+    path: opPath,
+    ...opData,
+    mode: createMode.optional(),
+    ttl: ttl.optional(),
+    session: z.string().optional(),
+    sequential: z.boolean().optional(),
+  })
+  .meta({ id: 'CreateOperation' });
+export const setOp = z
+  .strictObject({
+    op: z.literal('set'),
+    path: opPath,
+    ...opData,
+    version: opVersion,
+    mzxid: zxid.optional(),
+  })
+  .meta({ id: 'SetOperation' });
+export const deleteOp = z
+  .strictObject({
+    op: z.literal('delete'),
+    path: opPath,
+    version: opVersion,
+    mzxid: zxid.optional(),
+  })
+  .meta({ id: 'DeleteOperation' });
+const checkOp = z
+  .strictObject({
+    op: z.literal('check'),
+    path: opPath,
+    version: opVersion,
+    mzxid: zxid.optional(),
+    czxid: zxid.optional(),
+    exists: z.boolean().optional(),
+  })
+  .meta({ id: 'CheckOperation' });
 
 const multiOp = z.discriminatedUnion('op', [createOp, setOp, deleteOp, checkOp]);
 
@@ -160,7 +171,9 @@ export const multiResponse = z
   .object({
     zxid,
     results: z.array(
-      z.object({ op: z.enum(['create', 'set', 'delete', 'check']), path: nodePath, stat: statSchema.optional() }),
+      z
+        .object({ op: z.enum(['create', 'set', 'delete', 'check']), path: nodePath, stat: statSchema.optional() })
+        .meta({ id: 'OperationResult' }),
     ),
   })
   .meta({ id: 'MultiResult' });

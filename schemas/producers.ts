@@ -29,16 +29,18 @@ export const listProducersQuery = z.strictObject({
 export const producersResponse = z
   .object({
     producers: z.array(
-      z.object({
-        id: producerId,
-        name: z.string(),
-        epoch: z.int().min(0).describe('The newest. Requests with a lower epoch are refused.'),
-        usedAt: z
-          .int()
-          .describe(
-            'When its registration was last used, ms since the epoch: for a new epoch, or its first request to a partition. Later requests are known to the partitions only, which the server asks before the producer expires.',
-          ),
-      }),
+      z
+        .object({
+          id: producerId,
+          name: z.string(),
+          epoch: z.int().min(0).describe('The newest. Requests with a lower epoch are refused.'),
+          usedAt: z
+            .int()
+            .describe(
+              'When its registration was last used, ms since the epoch: for a new epoch, or its first request to a partition. Later requests are known to the partitions only, which the server asks before the producer expires.',
+            ),
+        })
+        .meta({ id: 'ListedProducer' }),
     ),
     next: nextPage,
   })
@@ -52,11 +54,13 @@ export const producerResponse = z
   .meta({ id: 'Producer' });
 
 /** Producer id, epoch and sequence of a produce request. */
-export const producerStamp = z.strictObject({
-  id: producerId,
-  epoch: z.int().min(0),
-  sequence: z
-    .int()
-    .min(0)
-    .describe('Number of the request to the topic: 0 in each new epoch, then one more each time.'),
-});
+export const producerStamp = z
+  .strictObject({
+    id: producerId,
+    epoch: z.int().min(0),
+    sequence: z
+      .int()
+      .min(0)
+      .describe('Number of the request to the topic: 0 in each new epoch, then one more each time.'),
+  })
+  .meta({ id: 'ProducerStamp' });

@@ -14,7 +14,7 @@ const partitionText = z
 
 export const partitionParams = z.strictObject({ topic: topicName, partition: partitionText });
 
-const headerValue = z.union([z.string(), z.null(), z.strictObject({ base64: z.base64() })]);
+const headerValue = z.union([z.string(), z.null(), z.strictObject({ base64: z.base64() }).meta({ id: 'HeaderBytes' })]);
 
 const headers = z
   .union([z.record(z.string(), headerValue), z.array(z.tuple([z.string(), headerValue]))])
@@ -73,12 +73,14 @@ export const produceResponse = z
   .object({
     topic: topicName,
     results: z.array(
-      z.object({
-        partition: z.int().min(0),
-        baseOffset: offset.optional().describe('Offset of the first record; absent with acks=0.'),
-        count: z.int().min(1),
-        timestamp: z.int().optional().describe('Time of the append, ms since the epoch; absent with acks=0.'),
-      }),
+      z
+        .object({
+          partition: z.int().min(0),
+          baseOffset: offset.optional().describe('Offset of the first record; absent with acks=0.'),
+          count: z.int().min(1),
+          timestamp: z.int().optional().describe('Time of the append, ms since the epoch; absent with acks=0.'),
+        })
+        .meta({ id: 'ProduceResult' }),
     ),
     offsets: z
       .array(z.tuple([z.int(), z.int()]))
@@ -173,15 +175,17 @@ export const offsetsResponse = z
   .object({
     topic: topicName,
     partitions: z.array(
-      z.object({
-        partition: z.int().min(0),
-        offset: offset.describe('The end of the log if no record is that recent.'),
-        timestamp: z
-          .int()
-          .nullable()
-          .optional()
-          .describe('With a timestamp in `at`: the timestamp of that record; null if there is none.'),
-      }),
+      z
+        .object({
+          partition: z.int().min(0),
+          offset: offset.describe('The end of the log if no record is that recent.'),
+          timestamp: z
+            .int()
+            .nullable()
+            .optional()
+            .describe('With a timestamp in `at`: the timestamp of that record; null if there is none.'),
+        })
+        .meta({ id: 'PartitionOffset' }),
     ),
   })
   .meta({ id: 'TopicOffsets' });

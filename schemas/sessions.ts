@@ -67,11 +67,13 @@ export const sessionDetailResponse = z
 export const sessionsResponse = z
   .object({
     sessions: z.array(
-      z.object({
-        ...describedFields,
-        identity: z.string().optional().describe('To whom it belongs, if it was created under access control.'),
-        ephemerals: z.int().min(0).describe('Number of its ephemeral nodes.'),
-      }),
+      z
+        .object({
+          ...describedFields,
+          identity: z.string().optional().describe('To whom it belongs, if it was created under access control.'),
+          ephemerals: z.int().min(0).describe('Number of its ephemeral nodes.'),
+        })
+        .meta({ id: 'ListedSession' }),
     ),
     next: nextPage,
   })

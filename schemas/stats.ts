@@ -1,5 +1,6 @@
 // The messages of GET /v1/stats/stream.
 import { z } from 'zod';
+import { groupLag } from './topics.ts';
 
 const count = z.int().min(0);
 
@@ -35,7 +36,7 @@ export const statsSample = z
     storeMemoryBytes: count.describe('Memory that Redis uses, as it was read last.'),
     eventLoopLagMs: count.describe('By how much the busiest process was late in this second, ms.'),
     lag: z
-      .array(z.object({ group: z.string(), lag: count }))
+      .array(groupLag)
       .describe('The 10 groups of the cluster with the largest lag that the caller may use, records.'),
   })
   .meta({ id: 'StatsSample' });

@@ -154,6 +154,10 @@ export type TopicDescription = z.infer<typeof topicResponse>;
 
 const perSecond = 'per second, over the last 10 s';
 
+export const groupLag = z
+  .object({ group: z.string(), lag: z.int().min(0).describe('Records that the group has yet to read.') })
+  .meta({ id: 'GroupLag' });
+
 const topicSummaryFields = {
   records: z
     .int()
@@ -173,12 +177,12 @@ const topicSummaryFields = {
       `Records that are sent to readers ${perSecond}. Of other brokers than the one that responds, those of the 100 topics count of which each sends most.`,
     ),
   leaders: z
-    .array(z.object({ brokerId: z.int(), partitions: z.int().min(1) }))
+    .array(z.object({ brokerId: z.int(), partitions: z.int().min(1) }).meta({ id: 'PartitionsLed' }))
     .optional()
     .describe('How many partitions each broker leads, by its id; -1: partitions without a leader.'),
   notPreferred: z.int().min(0).optional().describe('Partitions whose leader is not the preferred one.'),
   groups: z
-    .array(z.object({ group: z.string(), lag: z.int().min(0).describe('Records that the group has yet to read.') }))
+    .array(groupLag)
     .optional()
     .describe(
       'Groups that have committed an offset in the topic, or subscribe to it, the 100 with the largest lag; as of the last read of all groups, which takes at most 5 % of the time.',
@@ -188,7 +192,9 @@ const topicSummaryFields = {
 export const topicsResponse = z
   .object({
     topics: z.array(
-      z.object({ name: topicName, topicId: z.string(), partitions: z.int().min(1), ...topicSummaryFields }),
+      z
+        .object({ name: topicName, topicId: z.string(), partitions: z.int().min(1), ...topicSummaryFields })
+        .meta({ id: 'ListedTopic' }),
     ),
     next: nextPage,
   })

@@ -81,34 +81,31 @@ export type Broker = {
 };
 
 export type Brokers = {
-  brokers: {
-    id: number;
-    /** The version of its program; null if it has not reported it yet. */
-    version: string | null;
-    /** Where clients reach it. */
-    url: string;
-    rack: string | null;
-    /** Its number among the workers of its server, which share the URL; null if the server has one process. */
-    worker: number | null;
-    /** Start time, ms since the epoch by the broker's own clock. */
-    startedAt: number;
-    isController: boolean;
-    /** Partitions whose logs it maintains. */
-    partitionsLed: number;
-    /** Open connections of clients, as the broker reported them with the last renewal of its session, at most a few seconds ago; null if it has not yet. */
-    connections: number | null;
-  }[];
+  brokers: ListedBroker[];
   /** Partitions of all topics that no broker leads now. */
   offlinePartitions: number;
+};
+
+export type CheckOperation = {
+  op: 'check';
+  path: string;
+  version?: number;
+  /** Transaction id; strictly increasing over all changes of the tree. */
+  mzxid?: number;
+  /** Transaction id; strictly increasing over all changes of the tree. */
+  czxid?: number;
+  exists?: boolean;
+};
+
+export type Child = {
+  name: string;
+  stat: Stat;
 };
 
 export type Children = {
   /** Absolute path of a node, such as `/app/leader`. */
   path: string;
-  children: string[] | {
-    name: string;
-    stat: Stat;
-  }[];
+  children: string[] | Child[];
   /** Pass it as `after` for the next page; absent on the last page. */
   next?: string;
   stat: Stat;
@@ -117,10 +114,7 @@ export type Children = {
 export type Cluster = {
   clusterId: string;
   /** null while no broker is the controller. */
-  controller: {
-    brokerId: number;
-    epoch: number;
-  } | null;
+  controller: Controller | null;
   brokers: Broker[];
   store: {
     version: string;
@@ -137,28 +131,23 @@ export type Cluster = {
   };
 };
 
+export type CommittedOffset = {
+  /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+  topic: string;
+  partition: number;
+  /** The next offset to read. */
+  offset: number;
+  metadata?: string;
+  /** Time of the commit, ms since the epoch. */
+  committedAt: number;
+};
+
 export type CommittedOffsets = {
-  offsets: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    topic: string;
-    partition: number;
-    /** The next offset to read. */
-    offset: number;
-    metadata?: string;
-    /** Time of the commit, ms since the epoch. */
-    committedAt: number;
-  }[];
+  offsets: CommittedOffset[];
 };
 
 export type CommittedOffsetsNow = {
-  offsets: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    topic: string;
-    partition: number;
-    /** Offset of a record in its partition, from 0. */
-    offset: number;
-    metadata?: string;
-  }[];
+  offsets: OffsetCommittedNow[];
 };
 
 export type Consumed = {
@@ -168,31 +157,37 @@ export type Consumed = {
   /** Sorted by topic, partitions ascending. */
   assignment: TopicPartitions[];
   /** Partitions in which the position of the member has changed. Compaction may have removed the last records, so `nextOffset` can be more than one after the last record. */
-  partitions: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    topic: string;
-    partition: number;
-    /** The offset to commit after all records before it are processed. */
-    nextOffset: number;
-  }[];
-  records: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    topic: string;
-    partition: number;
-    /** Offset of a record in its partition, from 0. */
-    offset: number;
-    timestamp: number;
-    key?: string | null;
-    keyBase64?: string;
-    value?: unknown;
-    valueBase64?: string;
-    /** An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`. */
-    headers?: { [name: string]: string | null | {
-      base64: string;
-    } } | [string, string | null | {
-      base64: string;
-    }][];
-  }[];
+  partitions: ConsumedPartition[];
+  records: ConsumedRecord[];
+};
+
+export type ConsumedPartition = {
+  /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+  topic: string;
+  partition: number;
+  /** The offset to commit after all records before it are processed. */
+  nextOffset: number;
+};
+
+/** In the order of offsets within each partition. */
+export type ConsumedRecord = {
+  /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+  topic: string;
+  partition: number;
+  /** Offset of a record in its partition, from 0. */
+  offset: number;
+  timestamp: number;
+  key?: string | null;
+  keyBase64?: string;
+  value?: unknown;
+  valueBase64?: string;
+  /** An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`. */
+  headers?: { [name: string]: string | null | HeaderBytes } | [string, string | null | HeaderBytes][];
+};
+
+export type Controller = {
+  brokerId: number;
+  epoch: number;
 };
 
 export type CopyResult = {
@@ -210,6 +205,18 @@ export type CopyResult = {
   stat: Stat;
 };
 
+export type CreateOperation = {
+  op: 'create';
+  path: string;
+  data?: string;
+  dataBase64?: string;
+  contentType?: string;
+  mode?: 'persistent' | 'ephemeral' | 'container' | 'ttl';
+  ttl?: number | string;
+  session?: string;
+  sequential?: boolean;
+};
+
 export type CreateTopic = {
   /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
   name: string;
@@ -225,6 +232,14 @@ export type CreatedNode = {
   path: string;
   name: string;
   stat: Stat;
+};
+
+export type DeleteOperation = {
+  op: 'delete';
+  path: string;
+  version?: number;
+  /** Transaction id; strictly increasing over all changes of the tree. */
+  mzxid?: number;
 };
 
 export type DeletedRecords = {
@@ -253,11 +268,7 @@ export type ElectionOutcome = {
 };
 
 export type EventHistory = {
-  transactions: {
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    zxid: number;
-    events: WatchEvent[];
-  }[];
+  transactions: Transaction[];
   /** Pass it as `before` to look further back. A page may be empty and still have it, as one call looks at a part of the history. Absent at the end of what is retained. */
   next?: number;
 };
@@ -278,18 +289,20 @@ export type ExportEnd = {
   lastZxid: number;
 };
 
+export type Fence = {
+  /** The name from `Weir-Fence`. For a fence of the form `/path@<czxid>` it is the path of the node. */
+  name: string;
+  /** The highest token seen. A lower one is refused with FENCED. */
+  token: number;
+  /** Last use, ms since the epoch, to the minute. The fence expires 7 days after it. null if it was last used with an older version of the server. */
+  usedAt: number | null;
+};
+
 export type Fences = {
   /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
   topic: string;
   partition: number;
-  fences: {
-    /** The name from `Weir-Fence`. For a fence of the form `/path@<czxid>` it is the path of the node. */
-    name: string;
-    /** The highest token seen. A lower one is refused with FENCED. */
-    token: number;
-    /** Last use, ms since the epoch, to the minute. The fence expires 7 days after it. null if it was last used with an older version of the server. */
-    usedAt: number | null;
-  }[];
+  fences: Fence[];
   /** Pass it as `after` for the next page; absent on the last page. */
   next?: string;
 };
@@ -317,46 +330,8 @@ export type Group = {
   assignor: string;
   /** Number of subscribed partitions that no member reads, because the group has reached its limit of partitions. */
   partitionsLeftOut?: number;
-  members: {
-    /** Chosen by the client, or by the server on join; same characters as a group id. */
-    memberId: string;
-    memberEpoch: number;
-    /** unrevoked: it must release partitions. unreleased: it waits for partitions that other members must release. */
-    state: 'stable' | 'unrevoked' | 'unreleased';
-    instanceId?: string;
-    clientId?: string;
-    /** The address from which it joined, if it is known. */
-    address?: string;
-    /** When it joined, ms since the epoch by the broker's clock. A member that joins again has joined anew. */
-    joinedAt?: number;
-    /** The static member has left temporarily; its partitions are kept until its session expires. */
-    away?: boolean;
-    topics: string[];
-    pattern?: string;
-    /** Sorted by topic, partitions ascending. */
-    assignment: TopicPartitions[];
-    /** Partitions that it was asked to release and may still be reading. */
-    revoking: TopicPartitions[];
-    sessionTimeoutMs: number;
-    rebalanceTimeoutMs: number;
-    reset: 'earliest' | 'latest' | 'none';
-  }[];
-  partitions: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    topic: string;
-    partition: number;
-    owner: string | null;
-    committed: number | null;
-    endOffset: number | null;
-    /** Number of offsets that the group has yet to read, counted from lagFrom. Records removed by retention, or by compaction at the end of the log, do not count. null if it is unknown, or if no reset policy applies. */
-    lag: number | null;
-    /** Where the count of the lag begins: the committed offset, or the start given by the reset policy. earliest also for partitions that were added to a subscription with reset=latest. */
-    lagFrom: 'committed' | 'earliest' | 'latest' | null;
-    /** With `ages`: how long ago the first record was appended that the group has yet to read, ms; 0 without lag. null if the lag is, and beyond the 500 partitions with the largest lags. */
-    lagMs?: number | null;
-    /** The Redis server that holds this log cannot be reached. Fields that only the log knows are null. Absent if there is no error. */
-    error?: 'STORE_UNAVAILABLE';
-  }[];
+  members: GroupMember[];
+  partitions: GroupPartition[];
 };
 
 export type GroupClientFrame = {
@@ -369,14 +344,7 @@ export type GroupClientFrame = {
   id?: string;
   /** The newest memberEpoch of a received frame. With it, a late commit does not apply to partitions that were assigned since. */
   memberEpoch?: number;
-  offsets: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    topic: string;
-    partition: number;
-    /** The next offset to read; it may be lower than the committed one. */
-    offset: number;
-    metadata?: string;
-  }[];
+  offsets: OffsetToCommit[];
 } | {
   type: 'released';
   /** The client's name for the frame; the frame that responds to it has the same id. */
@@ -410,6 +378,37 @@ export type GroupJoined = {
   memberSecret: string;
 };
 
+export type GroupLag = {
+  group: string;
+  /** Records that the group has yet to read. */
+  lag: number;
+};
+
+export type GroupMember = {
+  /** Chosen by the client, or by the server on join; same characters as a group id. */
+  memberId: string;
+  memberEpoch: number;
+  /** unrevoked: it must release partitions. unreleased: it waits for partitions that other members must release. */
+  state: 'stable' | 'unrevoked' | 'unreleased';
+  instanceId?: string;
+  clientId?: string;
+  /** The address from which it joined, if it is known. */
+  address?: string;
+  /** When it joined, ms since the epoch by the broker's clock. A member that joins again has joined anew. */
+  joinedAt?: number;
+  /** The static member has left temporarily; its partitions are kept until its session expires. */
+  away?: boolean;
+  topics: string[];
+  pattern?: string;
+  /** Sorted by topic, partitions ascending. */
+  assignment: TopicPartitions[];
+  /** Partitions that it was asked to release and may still be reading. */
+  revoking: TopicPartitions[];
+  sessionTimeoutMs: number;
+  rebalanceTimeoutMs: number;
+  reset: 'earliest' | 'latest' | 'none';
+};
+
 export type GroupMembership = {
   /** Chosen by the client, or by the server on join; same characters as a group id. */
   memberId: string;
@@ -421,6 +420,23 @@ export type GroupMembership = {
   heartbeatIntervalMs: number;
   /** The granted session timeout, ms. */
   sessionTimeoutMs: number;
+};
+
+export type GroupPartition = {
+  /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+  topic: string;
+  partition: number;
+  owner: string | null;
+  committed: number | null;
+  endOffset: number | null;
+  /** Number of offsets that the group has yet to read, counted from lagFrom. Records removed by retention, or by compaction at the end of the log, do not count. null if it is unknown, or if no reset policy applies. */
+  lag: number | null;
+  /** Where the count of the lag begins: the committed offset, or the start given by the reset policy. earliest also for partitions that were added to a subscription with reset=latest. */
+  lagFrom: 'committed' | 'earliest' | 'latest' | null;
+  /** With `ages`: how long ago the first record was appended that the group has yet to read, ms; 0 without lag. null if the lag is, and beyond the 500 partitions with the largest lags. */
+  lagMs?: number | null;
+  /** The Redis server that holds this log cannot be reached. Fields that only the log knows are null. Absent if there is no error. */
+  error?: 'STORE_UNAVAILABLE';
 };
 
 export type GroupServerFrame = {
@@ -489,21 +505,13 @@ export type GroupServerFrame = {
 };
 
 export type Groups = {
-  groups: {
-    /** 1 to 249 characters that are valid in the name of a node. */
-    groupId: string;
-    /** stable: every member has the partitions of its target assignment. */
-    state: 'empty' | 'assigning' | 'reconciling' | 'stable';
-    members: number;
-    /** Topics that members subscribe to, or in which the group has committed offsets, at most 100. With `view=summary`, as are the following. */
-    topics?: string[];
-    /** Records that the group has yet to read, from what it has committed or where its reset policy begins; null if it is not known, as the Redis server of a partition cannot be reached, or the group is new. As of the last read of all groups, which takes at most 5 % of the time. */
-    lag?: number | null;
-    /** The lag of the partition that has most; null if it is not known, as the Redis server of a partition cannot be reached, or the group is new. */
-    maxLag?: number | null;
-  }[];
+  groups: ListedGroup[];
   /** Pass it as `after` for the next page; absent on the last page. */
   next?: string;
+};
+
+export type HeaderBytes = {
+  base64: string;
 };
 
 export type ImportResult = {
@@ -544,6 +552,76 @@ export type JoinGroup = {
   clientId?: string;
 };
 
+export type ListedBroker = {
+  id: number;
+  /** The version of its program; null if it has not reported it yet. */
+  version: string | null;
+  /** Where clients reach it. */
+  url: string;
+  rack: string | null;
+  /** Its number among the workers of its server, which share the URL; null if the server has one process. */
+  worker: number | null;
+  /** Start time, ms since the epoch by the broker's own clock. */
+  startedAt: number;
+  isController: boolean;
+  /** Partitions whose logs it maintains. */
+  partitionsLed: number;
+  /** Open connections of clients, as the broker reported them with the last renewal of its session, at most a few seconds ago; null if it has not yet. */
+  connections: number | null;
+};
+
+export type ListedGroup = {
+  /** 1 to 249 characters that are valid in the name of a node. */
+  groupId: string;
+  /** stable: every member has the partitions of its target assignment. */
+  state: 'empty' | 'assigning' | 'reconciling' | 'stable';
+  members: number;
+  /** Topics that members subscribe to, or in which the group has committed offsets, at most 100. With `view=summary`, as are the following. */
+  topics?: string[];
+  /** Records that the group has yet to read, from what it has committed or where its reset policy begins; null if it is not known, as the Redis server of a partition cannot be reached, or the group is new. As of the last read of all groups, which takes at most 5 % of the time. */
+  lag?: number | null;
+  /** The lag of the partition that has most; null if it is not known, as the Redis server of a partition cannot be reached, or the group is new. */
+  maxLag?: number | null;
+};
+
+export type ListedSession = {
+  /** Public id of the session, as in `ephemeralOwner`. */
+  id: string;
+  /** The granted time to live, ms. */
+  ttlMs: number;
+  /** Expiry if the session is not renewed, ms since the epoch by the store's clock. */
+  expiresAt: number;
+  /** Time of creation, ms since the epoch by the store's clock. */
+  createdAt: number;
+  /** The name that its creator gave it. */
+  label?: string;
+  /** To whom it belongs, if it was created under access control. */
+  identity?: string;
+  /** Number of its ephemeral nodes. */
+  ephemerals: number;
+};
+
+export type ListedTopic = {
+  /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+  name: string;
+  topicId: string;
+  partitions: number;
+  /** Records that are kept, those that compaction has removed between others counted, too; null if the Redis server of a partition cannot be reached. With `view=summary`, as are the following. */
+  records?: number | null;
+  /** Bytes of the records; null as `records`. */
+  bytes?: number | null;
+  /** Records that are appended per second, over the last 10 s. */
+  inPerSec?: number;
+  /** Records that are sent to readers per second, over the last 10 s. Of other brokers than the one that responds, those of the 100 topics count of which each sends most. */
+  outPerSec?: number;
+  /** How many partitions each broker leads, by its id; -1: partitions without a leader. */
+  leaders?: PartitionsLed[];
+  /** Partitions whose leader is not the preferred one. */
+  notPreferred?: number;
+  /** Groups that have committed an offset in the topic, or subscribe to it, the 100 with the largest lag; as of the last read of all groups, which takes at most 5 % of the time. */
+  groups?: GroupLag[];
+};
+
 export type LogRecord = {
   /** Offset of a record in its partition, from 0. */
   offset: number;
@@ -553,60 +631,17 @@ export type LogRecord = {
   value?: unknown;
   valueBase64?: string;
   /** An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`. */
-  headers?: { [name: string]: string | null | {
-    base64: string;
-  } } | [string, string | null | {
-    base64: string;
-  }][];
+  headers?: { [name: string]: string | null | HeaderBytes } | [string, string | null | HeaderBytes][];
 };
 
 export type Multi = {
-  ops: ({
-    op: 'create';
-    path: string;
-    data?: string;
-    dataBase64?: string;
-    contentType?: string;
-    mode?: 'persistent' | 'ephemeral' | 'container' | 'ttl';
-    ttl?: number | string;
-    session?: string;
-    sequential?: boolean;
-  } | {
-    op: 'set';
-    path: string;
-    data?: string;
-    dataBase64?: string;
-    contentType?: string;
-    version?: number;
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    mzxid?: number;
-  } | {
-    op: 'delete';
-    path: string;
-    version?: number;
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    mzxid?: number;
-  } | {
-    op: 'check';
-    path: string;
-    version?: number;
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    mzxid?: number;
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    czxid?: number;
-    exists?: boolean;
-  })[];
+  ops: (CreateOperation | SetOperation | DeleteOperation | CheckOperation)[];
 };
 
 export type MultiResult = {
   /** Transaction id; strictly increasing over all changes of the tree. */
   zxid: number;
-  results: {
-    op: 'create' | 'set' | 'delete' | 'check';
-    /** Absolute path of a node, such as `/app/leader`. */
-    path: string;
-    stat?: Stat;
-  }[];
+  results: OperationResult[];
 };
 
 export type Node = {
@@ -636,17 +671,44 @@ export type NodeStat = {
   stat: Stat;
 };
 
+export type OffsetCommittedNow = {
+  /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+  topic: string;
+  partition: number;
+  /** Offset of a record in its partition, from 0. */
+  offset: number;
+  metadata?: string;
+};
+
+export type OffsetReset = {
+  /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+  topic: string;
+  partition: number;
+  /** The new offset. A target outside the log is moved to the nearer end of the log. */
+  offset: number;
+  /** The previously committed offset. */
+  previous: number | null;
+};
+
+export type OffsetToCommit = {
+  /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
+  topic: string;
+  partition: number;
+  /** The next offset to read; it may be lower than the committed one. */
+  offset: number;
+  metadata?: string;
+};
+
 export type OffsetsReset = {
   dryRun: boolean;
-  offsets: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    topic: string;
-    partition: number;
-    /** The new offset. A target outside the log is moved to the nearer end of the log. */
-    offset: number;
-    /** The previously committed offset. */
-    previous: number | null;
-  }[];
+  offsets: OffsetReset[];
+};
+
+export type OperationResult = {
+  op: 'create' | 'set' | 'delete' | 'check';
+  /** Absolute path of a node, such as `/app/leader`. */
+  path: string;
+  stat?: Stat;
 };
 
 export type Partition = {
@@ -669,6 +731,19 @@ export type Partition = {
   error?: 'STORE_UNAVAILABLE';
 };
 
+export type PartitionOffset = {
+  partition: number;
+  /** The end of the log if no record is that recent. */
+  offset: number;
+  /** With a timestamp in `at`: the timestamp of that record; null if there is none. */
+  timestamp?: number | null;
+};
+
+export type PartitionsLed = {
+  brokerId: number;
+  partitions: number;
+};
+
 export type Problem = {
   /** A URI reference to the documentation of the code. */
   type: string;
@@ -684,17 +759,19 @@ export type Problem = {
   [field: string]: unknown;
 };
 
+export type ProduceResult = {
+  partition: number;
+  /** Offset of the first record; absent with acks=0. */
+  baseOffset?: number;
+  count: number;
+  /** Time of the append, ms since the epoch; absent with acks=0. */
+  timestamp?: number;
+};
+
 export type Produced = {
   /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
   topic: string;
-  results: {
-    partition: number;
-    /** Offset of the first record; absent with acks=0. */
-    baseOffset?: number;
-    count: number;
-    /** Time of the append, ms since the epoch; absent with acks=0. */
-    timestamp?: number;
-  }[];
+  results: ProduceResult[];
   /** [partition, offset] of each record, in the order of the request. */
   offsets?: [number, number][];
 };
@@ -708,11 +785,7 @@ export type ProducedRecord = {
   /** The key as bytes. */
   keyBase64?: string;
   /** An object of names and values, or a list of pairs [name, value] if a name occurs twice. Bytes are `{"base64":"…"}`. */
-  headers?: { [name: string]: string | null | {
-    base64: string;
-  } } | [string, string | null | {
-    base64: string;
-  }][];
+  headers?: { [name: string]: string | null | HeaderBytes } | [string, string | null | HeaderBytes][];
   /** Default: chosen by the key, or by the server if there is none. */
   partition?: number;
   /** Ms since the epoch; default: the time of the append. */
@@ -724,6 +797,14 @@ export type Producer = {
   id: string;
   /** 0 for a new producer. Each further request with its name raises it by one. */
   epoch: number;
+};
+
+export type ProducerStamp = {
+  /** The id returned by `POST /v1/producers`. */
+  id: string;
+  epoch: number;
+  /** Number of the request to the topic: 0 in each new epoch, then one more each time. */
+  sequence: number;
 };
 
 export type ReassignPartition = {
@@ -754,20 +835,33 @@ export type RecordStreamFrame = {
   [field: string]: unknown;
 };
 
+export type ResetByShift = {
+  /** Number of offsets relative to the committed offset; negative = back. */
+  shiftBy: number;
+};
+
 export type ResetOffsets = {
-  to: 'earliest' | 'latest' | {
-    /** The first record with this timestamp or a later one, ms since the epoch. */
-    timestamp: number;
-  } | {
-    offset: number;
-  } | {
-    /** Number of offsets relative to the committed offset; negative = back. */
-    shiftBy: number;
-  };
+  to: 'earliest' | 'latest' | ResetToTimestamp | ResetToOffset | ResetByShift;
   /** Reset all partitions of these topics; default: all partitions with a committed offset. */
   topics?: string[];
   /** Return the offsets that would be committed, but commit nothing. */
   dryRun?: boolean;
+};
+
+export type ResetToOffset = {
+  offset: number;
+};
+
+export type ResetToTimestamp = {
+  /** The first record with this timestamp or a later one, ms since the epoch. */
+  timestamp: number;
+};
+
+export type Resource = {
+  /** The path, with its parameters in braces. */
+  path: string;
+  /** What each method does. */
+  methods: { [name: string]: string };
 };
 
 export type Resources = {
@@ -777,12 +871,7 @@ export type Resources = {
   brokerId: number | null;
   docs: string;
   openapi: string;
-  resources: {
-    /** The path, with its parameters in braces. */
-    path: string;
-    /** What each method does. */
-    methods: { [name: string]: string };
-  }[];
+  resources: Resource[];
 };
 
 export type SessionCreated = {
@@ -797,24 +886,20 @@ export type SessionCreated = {
 };
 
 export type Sessions = {
-  sessions: {
-    /** Public id of the session, as in `ephemeralOwner`. */
-    id: string;
-    /** The granted time to live, ms. */
-    ttlMs: number;
-    /** Expiry if the session is not renewed, ms since the epoch by the store's clock. */
-    expiresAt: number;
-    /** Time of creation, ms since the epoch by the store's clock. */
-    createdAt: number;
-    /** The name that its creator gave it. */
-    label?: string;
-    /** To whom it belongs, if it was created under access control. */
-    identity?: string;
-    /** Number of its ephemeral nodes. */
-    ephemerals: number;
-  }[];
+  sessions: ListedSession[];
   /** Pass it as `after` for the next page; absent on the last page. */
   next?: string;
+};
+
+export type SetOperation = {
+  op: 'set';
+  path: string;
+  data?: string;
+  dataBase64?: string;
+  contentType?: string;
+  version?: number;
+  /** Transaction id; strictly increasing over all changes of the tree. */
+  mzxid?: number;
 };
 
 export type SocketEvent = SocketEventFrame;
@@ -962,41 +1047,7 @@ export type SocketRequest = {
   /** The client's name for the request; its response has the same id. */
   id: number | string;
   op: 'multi';
-  ops: ({
-    op: 'create';
-    path: string;
-    data?: string;
-    dataBase64?: string;
-    contentType?: string;
-    mode?: 'persistent' | 'ephemeral' | 'container' | 'ttl';
-    ttl?: number | string;
-    session?: string;
-    sequential?: boolean;
-  } | {
-    op: 'set';
-    path: string;
-    data?: string;
-    dataBase64?: string;
-    contentType?: string;
-    version?: number;
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    mzxid?: number;
-  } | {
-    op: 'delete';
-    path: string;
-    version?: number;
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    mzxid?: number;
-  } | {
-    op: 'check';
-    path: string;
-    version?: number;
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    mzxid?: number;
-    /** Transaction id; strictly increasing over all changes of the tree. */
-    czxid?: number;
-    exists?: boolean;
-  })[];
+  ops: (CreateOperation | SetOperation | DeleteOperation | CheckOperation)[];
   /** The number of this write in its session: one more than that of the write before. Writes with it are pipelined, and a repeat takes effect once. */
   seq?: number;
 } | {
@@ -1036,13 +1087,7 @@ export type SocketRequest = {
   /** A repeat with the same key within 10 minutes appends nothing, and gets the first response. */
   idempotencyKey?: string;
   /** Makes the request idempotent: a repeat with the same sequence appends nothing. */
-  producer?: {
-    /** The id returned by `POST /v1/producers`. */
-    id: string;
-    epoch: number;
-    /** Number of the request to the topic: 0 in each new epoch, then one more each time. */
-    sequence: number;
-  };
+  producer?: ProducerStamp;
 } | {
   /** The client's name for the request; its response has the same id. */
   id: number | string;
@@ -1078,14 +1123,7 @@ export type SocketRequest = {
   memberId?: string;
   /** The epoch at which the member was assigned the partitions. The commit is refused if it no longer owns them. */
   memberEpoch?: number;
-  offsets: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    topic: string;
-    partition: number;
-    /** The next offset to read; it may be lower than the committed one. */
-    offset: number;
-    metadata?: string;
-  }[];
+  offsets: OffsetToCommit[];
   /** The memberSecret from the response to the join. */
   memberSecret?: string;
 } | {
@@ -1177,10 +1215,7 @@ export type StatsSample = {
   /** By how much the busiest process was late in this second, ms. */
   eventLoopLagMs: number;
   /** The 10 groups of the cluster with the largest lag that the caller may use, records. */
-  lag: {
-    group: string;
-    lag: number;
-  }[];
+  lag: GroupLag[];
 };
 
 export type Topic = {
@@ -1216,13 +1251,7 @@ export type TopicConfig = {
 export type TopicOffsets = {
   /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
   topic: string;
-  partitions: {
-    partition: number;
-    /** The end of the log if no record is that recent. */
-    offset: number;
-    /** With a timestamp in `at`: the timestamp of that record; null if there is none. */
-    timestamp?: number | null;
-  }[];
+  partitions: PartitionOffset[];
 };
 
 export type TopicPartitions = {
@@ -1232,35 +1261,15 @@ export type TopicPartitions = {
 };
 
 export type Topics = {
-  topics: {
-    /** 1 to 249 of a-z, A-Z, 0-9, `.`, `_`, `-`; not `.` or `..`. */
-    name: string;
-    topicId: string;
-    partitions: number;
-    /** Records that are kept, those that compaction has removed between others counted, too; null if the Redis server of a partition cannot be reached. With `view=summary`, as are the following. */
-    records?: number | null;
-    /** Bytes of the records; null as `records`. */
-    bytes?: number | null;
-    /** Records that are appended per second, over the last 10 s. */
-    inPerSec?: number;
-    /** Records that are sent to readers per second, over the last 10 s. Of other brokers than the one that responds, those of the 100 topics count of which each sends most. */
-    outPerSec?: number;
-    /** How many partitions each broker leads, by its id; -1: partitions without a leader. */
-    leaders?: {
-      brokerId: number;
-      partitions: number;
-    }[];
-    /** Partitions whose leader is not the preferred one. */
-    notPreferred?: number;
-    /** Groups that have committed an offset in the topic, or subscribe to it, the 100 with the largest lag; as of the last read of all groups, which takes at most 5 % of the time. */
-    groups?: {
-      group: string;
-      /** Records that the group has yet to read. */
-      lag: number;
-    }[];
-  }[];
+  topics: ListedTopic[];
   /** Pass it as `after` for the next page; absent on the last page. */
   next?: string;
+};
+
+export type Transaction = {
+  /** Transaction id; strictly increasing over all changes of the tree. */
+  zxid: number;
+  events: WatchEvent[];
 };
 
 export type WatchEvent = {
