@@ -10,10 +10,12 @@ import {
   Counter as ReadCounter,
   Registry,
 } from 'prom-client';
+import { EventLoopLag } from './event-loop-lag.ts';
 import { Counter, Histogram } from './instruments.ts';
 
 export interface Metrics {
   registry: Registry;
+  readonly eventLoopLag: EventLoopLag;
   /** The text for GET /metrics: of this process, or of the whole server if `wholeText` was given. */
   text(): Promise<string>;
   /** Makes a counter `weir_<name>`; each label must have few values. */
@@ -67,11 +69,20 @@ interface MetricsOptions {
   wholeText?: () => Promise<string>;
 }
 
+/** 24 days, the longest interval of a timer. */
+const neverMs = 2 ** 31 - 1;
+
 const secondsBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions = {}): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry, labels: processLabels });
+  // The precision is the interval of its timer for the lag of the event loop, which is measured here in another way.
+  collectDefaultMetrics({ register: registry, labels: processLabels, eventLoopMonitoringPrecision: neverMs });
+  for (const kind of ['', 'min_', 'max_', 'mean_', 'stddev_', 'p50_', 'p90_', 'p99_']) {
+    registry.removeSingleMetric(`nodejs_eventloop_lag_${kind}seconds`);
+  }
+  const eventLoopLag = new EventLoopLag();
+  eventLoopLag.register(registry, processLabels);
   // By Prometheus' rules only counters have names that end in _total; weir_connections_open and others say what these do.
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   const registered = <I extends Counter | Histogram>(instrument: I): I => {
@@ -80,6 +91,7 @@ export function createMetrics({ processLabels = {}, wholeText }: MetricsOptions 
   };
   return {
     registry,
+    eventLoopLag,
     text: rarely(wholeText ?? (() => registry.metrics())),
     counter: (name, help, labels = []) => registered(new Counter(`weir_${name}`, help, labels)),
     counters: (name, help, labels, read) => {

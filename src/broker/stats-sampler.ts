@@ -11,8 +11,6 @@ const everyMs = 1000;
 const groupsMax = 10;
 /** While nobody reads the samples, the lag is read in every 15th only. */
 const lagEvery = 15;
-/** How late this timer fires is the lag of the event loop. */
-const tickMs = 100;
 
 interface Parts {
   metrics: Metrics;
@@ -29,8 +27,6 @@ export class StatsSampler {
   #before: Record<string, number> = {};
   #samples = 0;
   #lag: ProcessSample['lag'] = [];
-  #latenessMs = 0;
-  #ticks: NodeJS.Timeout | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -38,17 +34,10 @@ export class StatsSampler {
   }
 
   start(): void {
-    let due = performance.now() + tickMs;
-    this.#ticks = setInterval(() => {
-      const now = performance.now();
-      this.#latenessMs = Math.max(this.#latenessMs, now - due);
-      due = now + tickMs;
-    }, tickMs).unref();
     this.#task.start();
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#ticks);
     await this.#task.stop();
   }
 
@@ -72,8 +61,7 @@ export class StatsSampler {
       metrics.sumOf('store_memory_bytes', { kind: 'used' }),
     ]);
     const taken = requests.take();
-    const eventLoopLagMs = Math.round(Math.max(0, this.#latenessMs));
-    this.#latenessMs = 0;
+    const eventLoopLagMs = Math.round(metrics.eventLoopLag.takeMaxMs());
     publish({
       at: Date.now(),
       requests: taken.requests + frames,
