@@ -93,8 +93,10 @@ export interface NamespaceLimits {
   responseLimits: string;
 }
 
-/** The weight of one call: about a millisecond of Redis. */
-const operationsPerCallMax = 64;
+/** The weight of one call: some 3 ms of Redis. What 64 clients write at once fits, as each call costs time and a sync of the disk. */
+const callWeightMax = 128;
+/** A write of at least that weight is large: about a millisecond of Redis. */
+const largeWeight = 64;
 const readsPerCallMax = 64;
 /** The bytes of large nodes that are read at once: more would reach the time limit of the store. */
 const largeReadBytesAtOnce = 8 * 1024 * 1024;
@@ -134,14 +136,12 @@ export class Namespace {
       large_reads: new ConcurrencyLimiter('reads of large nodes', largeReadBytesAtOnce, queueMs),
       pages: new ConcurrencyLimiter('pages of nodes', pageNodesAtOnce, queueMs),
     };
-    this.#writes = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/write', requests));
-    this.#deletions = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/delete', requests));
-    this.#oomWrites = new CallBatcher(operationsPerCallMax, (requests) =>
-      this.#send('nodes/write-allow-oom', requests),
-    );
-    this.#transfers = new CallBatcher(operationsPerCallMax, (requests) => this.#send('nodes/transfer', requests));
+    this.#writes = new CallBatcher(callWeightMax, (requests) => this.#send('nodes/write', requests));
+    this.#deletions = new CallBatcher(callWeightMax, (requests) => this.#send('nodes/delete', requests));
+    this.#oomWrites = new CallBatcher(callWeightMax, (requests) => this.#send('nodes/write-allow-oom', requests));
+    this.#transfers = new CallBatcher(callWeightMax, (requests) => this.#send('nodes/transfer', requests));
     this.#reads = new CallBatcher(readsPerCallMax, (reads) => this.#read(reads));
-    this.#ordered = new OrderedCalls(operationsPerCallMax, (script, requests) => this.#sendOrdered(script, requests));
+    this.#ordered = new OrderedCalls(callWeightMax, (script, requests) => this.#sendOrdered(script, requests));
   }
 
   #send(script: WriteScript, requests: Buffer[]): Promise<ReplyValue[]> {
@@ -190,7 +190,7 @@ export class Namespace {
     // Deletions must work at the memory limit, so they have a script of their own (lua/nodes/delete.lua).
     const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
     const weight = weightOf(operations);
-    const isLarge = weight >= operationsPerCallMax && !options.privileged;
+    const isLarge = weight >= largeWeight && !options.privileged;
     const request = encodeRequest(operations, options);
     const { origin } = options;
     if (origin) {
@@ -350,12 +350,11 @@ export class Namespace {
     nodes: number,
     origin?: Origin,
   ): Promise<ReplyValue[]> {
-    if (origin && script === 'nodes/children') {
-      const request = { kind: script, args, weight: Math.max(nodes, operationsPerCallMax) };
-      return this.#submitOrdered(origin, request, nodes > smallPage && 'pages');
-    }
+    const limiter = nodes > smallPage && 'pages';
+    if (origin && script === 'nodes/children')
+      return this.#submitOrdered(origin, { kind: script, args, weight: Math.max(nodes, callWeightMax) }, limiter);
     const call = () => this.#connection.call(script, this.#keys.root, args);
-    return nodes > smallPage ? this.limiters.pages.run(call, nodes) : call();
+    return limiter ? this.limiters.pages.run(call, nodes) : call();
   }
 }
 
@@ -395,6 +394,6 @@ function isTransfer({ op }: Step): boolean {
  * subtree may take a tenth of a second, so it fills a call.
  */
 function weightOf(operations: readonly Step[]): number {
-  if (operations.some(isOfSubtree)) return operationsPerCallMax;
+  if (operations.some(isOfSubtree)) return callWeightMax;
   return operations.length + transactionBytes(operations) / 32_768;
 }
