@@ -7,19 +7,21 @@ import { HttpLoad, requestBytes } from './lib/http-load.ts';
 import { LogSite } from './lib/log-site.ts';
 import { table } from './lib/measure.ts';
 import { NatsClient } from './lib/nats-client.ts';
-import { comparedRow, type PairScale, pairHead, type Side, side } from './lib/pairs.ts';
+import { comparedRow, type PairScale, pairHead, type Side, side, warmUp } from './lib/pairs.ts';
 import { peerAddress, peerCpu } from './lib/peer-sites.ts';
 import { SocketClient } from './lib/socket-client.ts';
 import { nodeData } from './lib/workload.ts';
 import { ZooKeeperClient } from './lib/zookeeper-client.ts';
 
 const shapes: readonly (readonly [sockets: number, inFlight: number])[] = [
-  [64, 1],
-  [16, 4],
-  [1, 64],
   [16, 16],
+  [1, 64],
+  [16, 4],
+  [64, 1],
 ];
 const keysCount = 1000;
+/** Both sides compile what they run often: the first requests cost several times what later ones do. */
+const warmUpRequests = 20_000;
 const topic = 'bench-socket';
 const data = Buffer.from(nodeData);
 const json = { 'content-type': 'application/json' };
@@ -58,7 +60,9 @@ async function main(): Promise<void> {
   const asked =
     values.only === undefined ? operations : operations.filter((name) => values.only!.split(',').includes(name));
   if (asked.length === 0) throw new Error(`--only takes some of ${operations.join(',')}`);
-  const scale = values.quick ? { rounds: 3, roundMs: 500 } : { rounds: 7, roundMs: 2000 };
+  const scale = values.quick
+    ? { rounds: 3, roundMs: 500, warmUpMsMax: 2000 }
+    : { rounds: 7, roundMs: 2000, warmUpMsMax: 10_000 };
   const site = await LogSite.open({ ...scale, quick: values.quick, profiles: undefined });
   try {
     const { server } = site;
@@ -105,12 +109,12 @@ async function besides(
   site: LogSite,
   asked: readonly Operation[],
   peerSide: PeerSide,
-  scale: PairScale,
+  scale: PairScale & { warmUpMsMax: number },
 ): Promise<string> {
   const rows: string[][] = [];
   for (const operation of asked) {
     await site.sync(operation === 'produce' ? 'everysec' : 'always');
-    for (const [sockets, inFlight] of shapes) {
+    for (const [index, [sockets, inFlight]] of shapes.entries()) {
       const peer = await peerSide(operation, sockets, inFlight);
       if (!peer) continue;
       const clients = await Promise.all(Array.from({ length: sockets }, () => SocketClient.open(site.server.url)));
@@ -120,6 +124,7 @@ async function besides(
             ofSocket[operation](client, done),
       );
       const own = side((ms) => closedLoops(sends, inFlight, ms), site.cpuUs);
+      if (index === 0) for (const each of [own, peer]) await warmUp(each, warmUpRequests, scale.warmUpMsMax);
       rows.push(await comparedRow(`${operation}, ${sockets} × ${inFlight}`, own, peer, scale));
       for (const client of clients) client.close();
     }
