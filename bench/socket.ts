@@ -1,5 +1,6 @@
 // Measures pipelined requests on /v1/socket beside HTTP, and beside ZooKeeper and NATS if they run: `npm run bench:socket [-- --quick]
-// [-- --only=set,get]`. A shape is a number of sockets times the requests in flight on each. README.md explains the tables.
+// [-- --only=set,get] [-- --sync=always]`. `--sync` says how records are synced; a shape is a number of sockets times the requests in
+// flight on each. README.md explains the tables.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { closedLoops, type Send } from './lib/closed-loop.ts';
@@ -56,7 +57,15 @@ const ofHttp: Record<Operation, () => Buffer> = {
 type PeerSide = (operation: Operation, sockets: number, inFlight: number) => Promise<Side | undefined>;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      sync: { type: 'string', default: 'everysec' },
+    },
+  });
+  const { sync } = values;
+  if (sync !== 'everysec' && sync !== 'always') throw new Error('--sync takes everysec or always');
   const asked =
     values.only === undefined ? operations : operations.filter((name) => values.only!.split(',').includes(name));
   if (asked.length === 0) throw new Error(`--only takes some of ${operations.join(',')}`);
@@ -68,14 +77,14 @@ async function main(): Promise<void> {
     const { server } = site;
     console.log(
       `Node ${process.versions.node}, Redis ${server.redisVersion}, ${availableParallelism()} cores for all; nodes with ` +
-        `appendfsync always, records with everysec; ${scale.rounds} pairs of rounds of ${scale.roundMs} ms each\n`,
+        `appendfsync always, records with ${sync}; ${scale.rounds} pairs of rounds of ${scale.roundMs} ms each\n`,
     );
     await prepare(site);
     const own = await supported(server.url, asked);
-    console.log(await besides('HTTP, 64 connections', site, own, await httpSide(site), scale));
+    console.log(await besides('HTTP, 64 connections', site, own, await httpSide(site), { ...scale, sync }));
     for (const open of [zooKeeperSide, natsSide]) {
       const peer = await open();
-      if (peer) console.log(await besides(peer.title, site, own, peer.side, scale));
+      if (peer) console.log(await besides(peer.title, site, own, peer.side, { ...scale, sync }));
     }
   } finally {
     await site.close();
@@ -109,11 +118,11 @@ async function besides(
   site: LogSite,
   asked: readonly Operation[],
   peerSide: PeerSide,
-  scale: PairScale & { warmUpMsMax: number },
+  scale: PairScale & { warmUpMsMax: number; sync: 'everysec' | 'always' },
 ): Promise<string> {
   const rows: string[][] = [];
   for (const operation of asked) {
-    await site.sync(operation === 'produce' ? 'everysec' : 'always');
+    await site.sync(operation === 'produce' ? scale.sync : 'always');
     for (const [index, [sockets, inFlight]] of shapes.entries()) {
       const peer = await peerSide(operation, sockets, inFlight);
       if (!peer) continue;
