@@ -51,6 +51,24 @@ t.test('a query parameter that a route does not know is refused by its name', as
   t.equal((await http(`${url}/v1/multi?dryRun=true`, 'POST', { ops: [] })).status, 400);
 });
 
+t.test('requests that fail by the thousand, as while the store is away, do not fill the log', async (t) => {
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+  const { socketPath } = await startTestRedis(t);
+  const server = await startServer(testConfig, { socketPath }, log);
+  t.teardown(() => server.close());
+  await redisCommand(socketPath, ['DEL', '{weir}:sessions']);
+  await redisCommand(socketPath, ['SET', '{weir}:sessions', 'of the wrong type']);
+  const ask = async () => (await http(`${server.url}/v1/sessions`, 'POST', {})).status;
+  for (let round = 0; round < 20; round += 1) {
+    const statuses = await Promise.all(Array.from({ length: 50 }, ask));
+    t.same(new Set(statuses), new Set([500]));
+  }
+  await redisCommand(socketPath, ['DEL', '{weir}:sessions']);
+  const told = lines.filter((line) => line.includes('"msg":"Request"')).length;
+  t.ok(told >= 200 && told < 1000, `${told} of 1000 are told`);
+});
+
 t.test('no error and no log line contains the handle of a session', async (t) => {
   const lines: string[] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });

@@ -16,6 +16,7 @@ import { groupStateName } from '../../core/groups/member-reconciliation.ts';
 import { recentlyUsed } from '../../core/recently-used.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import type { CommitOutcome, GroupSnapshot, Groups } from '../../store/groups/groups.ts';
+import { ClientEventsLog } from '../client-events-log.ts';
 import type { GroupMetrics } from './group-metrics.ts';
 import type { CommittedUpdate, ComputeUpdate, GroupUpdate } from './group-update.ts';
 import {
@@ -38,7 +39,7 @@ const loggedMembersMax = 20;
 
 export class GroupStateManager {
   readonly #groups: Groups;
-  readonly #log: Logger;
+  readonly #log: ClientEventsLog;
   readonly #cache = recentlyUsed<GroupSnapshot>(cachedDocumentsMax);
   /** By group, the last update in flight: updates of a group through this broker run one after the other. */
   readonly #queues = new Map<string, Promise<unknown>>();
@@ -50,7 +51,7 @@ export class GroupStateManager {
   constructor(groups: Groups, metrics: GroupMetrics, log: Logger) {
     this.#groups = groups;
     this.#metrics = metrics;
-    this.#log = log;
+    this.#log = new ClientEventsLog(log);
   }
 
   /**

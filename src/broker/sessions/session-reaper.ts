@@ -3,6 +3,7 @@
 // renew either: that is an outage, and the script extends all deadlines (N6). While another broker runs, one that hangs is no outage.
 import type { Logger } from 'pino';
 import type { Sessions } from '../../store/tree/sessions.ts';
+import { ClientEventsLog } from '../client-events-log.ts';
 import type { Metrics } from '../metrics.ts';
 import { PeriodicTask } from '../periodic-task.ts';
 
@@ -23,6 +24,7 @@ export function createSessionReaper(
     'Outages that this broker was the first to detect; all session deadlines were extended.',
   );
   const late = metrics.histogram('session_expiry_lateness_seconds', 'Time from the deadline of a session to its end.');
+  const events = new ClientEventsLog(log);
   return new PeriodicTask(
     'session reaper',
     everyMs,
@@ -38,7 +40,7 @@ export function createSessionReaper(
         for (const { id, ephemerals, lateMs } of result.ended) {
           ended.inc();
           late.observe(lateMs / 1000);
-          log.info({ session: id, ephemerals, lateMs }, 'A session expired');
+          events.info({ session: id, ephemerals, lateMs }, 'A session expired');
         }
       }
     },

@@ -3,6 +3,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Logger } from 'pino';
+import { ClientEventsLog } from '../../broker/client-events-log.ts';
 import type { Metrics } from '../../broker/metrics.ts';
 import type { RequestDurations } from '../../broker/request-durations.ts';
 import { isWait } from '../route-config.ts';
@@ -18,7 +19,7 @@ interface RequestLogOptions {
   metrics: Metrics;
   /** Takes the duration of each request. */
   requests: RequestDurations;
-  log: Pick<Logger, 'isLevelEnabled'>;
+  log: Logger;
 }
 
 async function installRequestLog(
@@ -40,6 +41,8 @@ async function installRequestLog(
     );
   };
 
+  // While the store is away every request fails; a status of its own, so that these hide no others.
+  const failures = new ClientEventsLog(levels);
   /** The health checks that failed when they were last asked. */
   const failing = new Set<string>();
 
@@ -67,8 +70,11 @@ async function installRequestLog(
       }
     }
     // Only server errors are warnings, so that the log stays readable under load.
-    else if (isFailure && !failing.has(route)) log.warn({ method, route, status, ms: tenths(ms) }, 'Request');
-    else if (levels.isLevelEnabled('debug')) log.debug({ method, route, status, ms: tenths(ms) }, 'Request');
+    else if (isFailure && !failing.has(route)) {
+      if (failures.mayWrite(`Request with status ${status}`)) {
+        log.warn({ method, route, status, ms: tenths(ms) }, 'Request');
+      }
+    } else if (levels.isLevelEnabled('debug')) log.debug({ method, route, status, ms: tenths(ms) }, 'Request');
     done();
   });
 }
