@@ -46,6 +46,9 @@ export const importQuery = z.strictObject({
       'What to do with a node that exists with other data, type or kind: end the import, leave the node, or set its data. A node with the same content is left in any case.',
     ),
   dryRun: queryFlag.optional().describe('Write nothing, and say what would be done.'),
+  parents: queryFlag
+    .optional()
+    .describe('Create missing parents as persistent nodes, so that lines need not name them. They are not counted.'),
   path: z
     .string()
     .optional()

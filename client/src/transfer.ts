@@ -13,6 +13,8 @@ export interface ImportOptions extends Pick<HttpRequest, 'signal'> {
   onConflict?: 'fail' | 'skip' | 'overwrite';
   /** Write nothing, and say what would be done. Lines of more than 8 MiB must be in the order of an export: a node, then all below it. */
   dryRun?: boolean;
+  /** Create missing parents as persistent nodes. */
+  parents?: boolean;
   /** Takes the place of the path of the first node. */
   path?: string;
 }
@@ -54,9 +56,9 @@ export async function* exportNodes(
 export async function importNodes(
   http: Http,
   source: NodeSource,
-  { onConflict = 'fail', dryRun = false, path, signal }: ImportOptions = {},
+  { onConflict = 'fail', dryRun = false, parents = false, path, signal }: ImportOptions = {},
 ): Promise<ImportResult> {
-  const query = queryOf({ onConflict, ...(dryRun && { dryRun }) });
+  const query = queryOf({ onConflict, ...(dryRun && { dryRun }), ...(parents && { parents }) });
   const total = { lines: 0, created: 0, overwritten: 0, skipped: 0, same: 0, ephemerals: 0, complete: false, dryRun };
   let [text, count, number, sinceEnd] = ['', 0, 0, 0];
   /** The number of the line before the part. */

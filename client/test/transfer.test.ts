@@ -73,6 +73,17 @@ t.test('a dry run of any length gives the counts and faults of the import', asyn
   await tree.remove('/t', { recursive: true });
 });
 
+t.test('lines that name no parents are imported with them', async (t) => {
+  const flat = [
+    { path: '/flat/a/b', data: '1' },
+    { path: '/flat/c', data: '2' },
+  ];
+  await t.rejects(tree.import(flat), { code: 'NO_PARENT', fields: { line: 1 } });
+  t.match(await tree.import(flat, { parents: true, dryRun: true }), { created: 2, dryRun: true });
+  t.match(await tree.import(flat, { parents: true }), { created: 2 });
+  t.same((await tree.children('/flat')).names, ['a', 'c']);
+});
+
 t.test('a failure names the line and what was done before it', async (t) => {
   await tree.create('/f');
   const lines: NodeLine[] = Array.from({ length: 1001 }, (_, i) => ({ path: `/f/${i}` }));

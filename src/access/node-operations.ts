@@ -78,6 +78,34 @@ interface AncestorCheck {
   exists: true;
 }
 
+/** The transaction of several creations with `parents`: before each operation the check of its ancestor. */
+export function permittedWrites<O extends { op: string; path: string; parents?: boolean | undefined }>(
+  caller: Creator,
+  ops: readonly O[],
+) {
+  const writes = ops.map((op) => permittedWrite(caller, { ...op, parents: true }));
+  return {
+    steps: writes.flatMap(({ steps }) => steps),
+    /** The results of the operations, of those of the steps. */
+    resultsOf: <R>(results: readonly R[]): R[] => results.filter((_, index) => index % 2 === 1),
+    /** The error of the transaction, with the index of the operation in `failed`. */
+    errorOf: (error: unknown): unknown => {
+      if (!(error instanceof ServiceError) || typeof error.fields.failed !== 'number') return error;
+      const { failed } = error.fields;
+      const index = Math.floor(failed / 2);
+      const ofOne = new ServiceError(
+        error.code,
+        error.message,
+        { ...error.fields, failed: failed % 2 },
+        { cause: error.cause },
+      );
+      const shown = errorOfWrite(caller, writes[index]?.ancestor, ofOne);
+      if (!(shown instanceof ServiceError)) return shown;
+      return new ServiceError(shown.code, shown.message, { ...shown.fields, failed: index }, { cause: shown.cause });
+    },
+  };
+}
+
 /**
  * The error of such a transaction, as that of one operation.
  * @returns FORBIDDEN or AUTH_REQUIRED if the ancestor does not exist

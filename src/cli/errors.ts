@@ -72,7 +72,10 @@ const unreachableCodes: ReadonlySet<string> = new Set(['UNREACHABLE', 'LOADING',
 const commandsFor: readonly (readonly [api: string, command: string])[] = [
   ['POST /v1/topics creates one', 'weir topic create makes one'],
   ['Send a token: Authorization: Bearer weir_…', 'Give a token: --token, WEIR_TOKEN, or a context'],
-  ['PUT and POST of a node also take parents=true', 'weir node set -p creates missing parents'],
+  [
+    'PUT and POST of a node, and imports, also take parents=true',
+    '-p of weir node set, create and import makes missing parents',
+  ],
   ['DELETE of a node also takes recursive=true', 'weir node rm -r deletes all of it'],
 ];
 

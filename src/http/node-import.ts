@@ -21,6 +21,8 @@ type ImportOp = Step & { op: 'import' };
 interface ImportOptions {
   onConflict: OnConflict;
   dryRun: boolean;
+  /** Whether missing parents are created. */
+  parents: boolean;
   /** The path that takes the place of that of the first line. */
   to: string | undefined;
   /** Of the whole request; each chunk gets one of its own that follows from it. */
@@ -46,7 +48,10 @@ interface Imported {
   replayed: boolean;
 }
 
-/** A chunk has at most so many nodes and, unless it has one node only, so many bytes of paths, data and events. */
+/**
+ * A chunk has at most so many nodes, with the parents that it may create, and so many bytes of paths, data and events. One node with its
+ * parents may be more.
+ */
 export const chunkNodesMax = 500;
 const chunkBytesMax = 1024 * 1024;
 /** How much longer than twice the largest data of a node a line may be, for its path and members. */
@@ -81,6 +86,8 @@ class NodeImport {
   #ops: ImportOp[] = [];
   #numbers: number[] = [];
   #bytes = 0;
+  /** The nodes that the chunk may create: those of its lines and, if they are created too, their ancestors. */
+  #nodes = new Set<string>();
   #chunks = 0;
   #replayedChunks = 0;
   #zxid: number | undefined;
@@ -133,17 +140,37 @@ class NodeImport {
         this.#ephemerals += 1;
         return;
       }
-      const size = transactionBytes([op]);
-      if (this.#ops.length === chunkNodesMax || (this.#ops.length > 0 && this.#bytes + size > chunkBytesMax)) {
+      let addition = this.#additionOf(op);
+      if (!this.#hasRoom(addition)) {
         await this.#writeChunk();
+        addition = this.#additionOf(op);
       }
+      for (const node of addition.nodes) this.#nodes.add(node);
+      this.#bytes += addition.bytes;
       this.#ops.push(op);
       this.#numbers.push(number);
-      this.#bytes += size;
       this.#lines += 1;
     } catch (error) {
       throw error instanceof ServiceError && error.fields.line === undefined ? atLine(error, number) : error;
     }
+  }
+
+  /** What an operation adds to the chunk: the nodes that it does not have yet, and bytes. Any ancestor may be missing. */
+  #additionOf(op: ImportOp): { nodes: string[]; bytes: number } {
+    const parents: string[] = [];
+    if (this.#options.parents) {
+      for (let at = parentOf(op.path); at !== '/' && !this.#nodes.has(at); at = parentOf(at)) parents.push(at);
+    }
+    const creations = parents.map((path) => ({ op: 'create', path, data: '' }) as const);
+    return { nodes: [op.path, ...parents], bytes: transactionBytes([op, ...creations]) };
+  }
+
+  #hasRoom({ nodes, bytes }: { nodes: string[]; bytes: number }): boolean {
+    const lines = this.#ops.length;
+    if (lines === 0) return true;
+    // Several lines may be of one node.
+    const hasPlaces = lines < chunkNodesMax && this.#nodes.size + nodes.length <= chunkNodesMax;
+    return hasPlaces && this.#bytes + bytes <= chunkBytesMax;
   }
 
   /** Writes what is left. @throws ServiceError BAD_REQUEST if there were no lines */
@@ -223,7 +250,7 @@ class NodeImport {
     if (ops.length > 0) {
       // A dry run did not create the parent that is in an earlier chunk.
       for (const op of ops) if (this.#wouldCreate.has(parentOf(op.path))) op.parents = true;
-      [this.#ops, this.#numbers, this.#bytes] = [[], [], 0];
+      [this.#ops, this.#numbers, this.#bytes, this.#nodes] = [[], [], 0, new Set()];
       try {
         const { zxid, replayed, results } = await write(ops, bytes, keyOfChunk(idempotency, ops, this.#chunks));
         this.#zxid = zxid;

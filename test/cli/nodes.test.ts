@@ -20,7 +20,7 @@ t.test('one server', async (t) => {
     t.same([topic.code, topic.stderr], [3, 'Topic none does not exist; weir topic create makes one.\n']);
     const orphan = await cli.run(['node', 'set', '/no/parent', 'x']);
     t.equal(orphan.code, 3);
-    t.match(orphan.stderr, /; weir node set -p creates missing parents\.\n$/);
+    t.match(orphan.stderr, /; -p of weir node set, create and import makes missing parents\.\n$/);
     const lock = await cli.run(['lock', 'name']);
     t.same([lock.code, lock.stderr.split('\n')[1]], [2, 'Usage: weir lock [options] <name> -- <command...>']);
   });
@@ -109,6 +109,9 @@ t.test('one server', async (t) => {
     const imported = await cli.shell('weir node export /x1 | weir node import - --to /x4');
     t.same([imported.code, imported.stdout], [0, '4 created\n']);
     t.equal((await cli.run(['node', 'diff', '/x1', '/x4'])).code, 0);
+    t.not((await cli.run(['node', 'import', 'x.ndjson', '--to', '/new/x5'])).code, 0, 'there is no parent');
+    const withParents = await cli.run(['node', 'import', 'x.ndjson', '--to', '/new/x5', '-p']);
+    t.same([withParents.code, withParents.stdout], [0, '4 created\n']);
     await put('/x1/a', 'other');
     t.equal((await cli.run(['node', 'import', 'x.ndjson'])).code, 4, 'a node has other data');
     const skipped = await cli.run(['node', 'import', 'x.ndjson', '--on-conflict', 'skip']);

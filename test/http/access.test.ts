@@ -100,6 +100,22 @@ t.test('an export leaves out what may not be read; an import and a copy need rig
   t.match(await copy('/app/billing/a', '/app/shared/e'), { status: 403 });
 });
 
+t.test('an import creates missing parents only where the caller may write', async (t) => {
+  const { admin, billing } = await start(t);
+  const lines = '{"path":"/app/billing/a"}\n{"path":"/app/billing/b/c"}\n';
+  const bring = (query = '') =>
+    billing('POST', `/v1/import?parents=true${query}`, lines, { 'content-type': 'application/x-ndjson' });
+  const refused = {
+    status: 403,
+    body: { code: 'FORBIDDEN', line: 1, detail: /write on node \/app\b/, applied: { lines: 0 } },
+  };
+  t.match(await bring(), refused);
+  t.match(await bring('&dryRun=true'), refused);
+  await admin('PUT', '/v1/nodes/app', '');
+  t.match(await bring(), { status: 200, body: { created: 2 } });
+  t.equal((await billing('GET', '/v1/nodes/app/billing/b')).status, 200);
+});
+
 t.test('a token that is not valid is refused, and never repeated', async (t) => {
   const { server, policy } = await start(t);
   const { token } = policy.tokens.billing!;

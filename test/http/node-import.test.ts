@@ -11,6 +11,7 @@ async function run(lines: object[], options: { dryRun?: boolean; nodesMax?: numb
   const { result } = await importNodes(source, {
     onConflict: 'fail',
     dryRun,
+    parents: false,
     to: undefined,
     idempotency: undefined,
     maxNodeBytes: 1024 * 1024,

@@ -15,6 +15,7 @@ import { countText, sizeText } from '../units.ts';
 
 interface ImportOptions {
   to?: string;
+  parents?: boolean;
   onConflict: 'fail' | 'skip' | 'overwrite';
 }
 
@@ -58,11 +59,12 @@ export function addNodeTransfers(group: Command, cli: Cli): void {
       'Creates the nodes of an export; - reads stdin. With --to they come to another path than they had. A node that exists with other data ends the import with exit code 4, unless --on-conflict says otherwise; what was created before stays, so the same import may be repeated. --dry-run counts what would be done, and its exit code is 7 if that is anything.',
     examples: [
       { line: 'weir node import app.ndjson --to /restored --dry-run', says: 'what would be done', exit: 7 },
-      'weir node import app.ndjson --to /restored',
+      { line: 'weir node import app.ndjson --to /old/app -p', says: 'and create /old' },
       { line: 'weir node import app.ndjson --on-conflict skip', says: 'what exists stays as it is' },
     ],
   })
     .option('--to <path>', 'the path in place of that of the first line')
+    .option('-p, --parents', 'create missing parents')
     .addOption(
       new Option('--on-conflict <how>', 'what to do with a node that has other data')
         .choices(['fail', 'skip', 'overwrite'])
@@ -109,9 +111,9 @@ async function* exportedLines(cli: Cli, path: string): AsyncGenerator<string, vo
   }
 }
 
-async function importFrom(cli: Cli, file: string, { to, onConflict }: ImportOptions): Promise<void> {
+async function importFrom(cli: Cli, file: string, { to, parents, onConflict }: ImportOptions): Promise<void> {
   const progress = new Progress(cli, sizeText);
-  await cli.tellCurl(`/v1/import${queryText({ onConflict, path: to, dryRun: cli.globals.dryRun })}`, {
+  await cli.tellCurl(`/v1/import${queryText({ onConflict, parents, path: to, dryRun: cli.globals.dryRun })}`, {
     method: 'POST',
     headers: { 'content-type': 'application/x-ndjson' },
     body: '@-',
@@ -121,6 +123,7 @@ async function importFrom(cli: Cli, file: string, { to, onConflict }: ImportOpti
       withEnds(linesOf(cli, file, (read, of) => progress.show(read, of))),
       {
         onConflict,
+        parents: parents ?? false,
         dryRun: cli.globals.dryRun ?? false,
         signal: cli.signal,
         ...(to !== undefined && { path: nodePath(to) }),

@@ -3,11 +3,13 @@ import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncZodOpenApi, FastifyZodOpenApiSchema } from 'fastify-zod-openapi';
 import { noQuery } from '../../../schemas/common.ts';
 import { copyBody, copyResponse, importBody, importQuery, importResponse } from '../../../schemas/transfer.ts';
+import { permittedWrites } from '../../access/node-operations.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
 import { newPathProblem, pathProblem, shownPath, withoutTrailingSlash } from '../../core/tree/path.ts';
+import type { Step } from '../../store/tree/op-codec.ts';
 import { ndjsonType, ndjsonTypes } from '../media-types.ts';
 import { importLimits, importNodes } from '../node-import.ts';
 import { nodeLocation } from '../node-path.ts';
@@ -126,7 +128,7 @@ export const transferRoutes: FastifyPluginAsyncZodOpenApi<TransferOptions> = asy
         } satisfies FastifyZodOpenApiSchema,
       },
       async (request, reply) => {
-        const { onConflict, dryRun = false, path } = request.query;
+        const { onConflict, dryRun = false, parents = false, path } = request.query;
         const to = path === undefined ? undefined : withoutTrailingSlash(path);
         if (to !== undefined) refusePath(to, newPathProblem(to));
         const source: unknown = request.body;
@@ -139,6 +141,7 @@ export const transferRoutes: FastifyPluginAsyncZodOpenApi<TransferOptions> = asy
         const { result, zxid, replayed } = await importNodes(source, {
           onConflict,
           dryRun,
+          parents,
           to,
           idempotency: dryRun ? undefined : idempotencyOf(request),
           maxNodeBytes: broker.config.maxNodeBytes,
@@ -154,9 +157,15 @@ export const transferRoutes: FastifyPluginAsyncZodOpenApi<TransferOptions> = asy
             await request.recheckAccess();
             await request.waitForRates(bytes);
             const weight = 1 + Math.floor(Math.max(bytes / bytesPerWeight, ops.length / nodesPerWeight));
-            return request.withPermit(weight, () =>
-              namespace.write(ops, { idempotency, creator: request.account?.creator, trial: dryRun }),
-            );
+            const options = { idempotency, creator: request.account?.creator, trial: dryRun };
+            if (!parents) return request.withPermit(weight, () => namespace.write(ops, options));
+            const { steps, resultsOf, errorOf } = permittedWrites<Step>(request, ops);
+            try {
+              const written = await request.withPermit(weight, () => namespace.write(steps, options));
+              return { ...written, results: resultsOf(written.results) };
+            } catch (error) {
+              throw errorOf(error);
+            }
           },
         });
         setOutcomeHeaders(reply, { zxid, replayed });

@@ -52,7 +52,7 @@ export type Step =
   | Op
   /** Copies a subtree without its ephemeral nodes, or moves it. It must be the only step. */
   | { op: 'copy' | 'move'; path: string; to: string }
-  /** Creates the node, or does as said if it exists with other content. `parents` as of a creation, in a trial only. */
+  /** Creates the node, or does as said if it exists with other content. `parents` as of a creation. */
   | {
       op: 'import';
       path: string;

@@ -15,7 +15,7 @@ const eventDataBytesMax = 16_384;
 
 /**
  * Refuses a transaction beyond the limits before it is sent.
- * @param maxNodeBytes the largest data of a node: a transaction of one such node is accepted
+ * @param maxNodeBytes the largest data of a node: a transaction that writes one such node is accepted
  * @throws ServiceError TOO_LARGE
  */
 export function checkTransaction(operations: readonly Step[], maxNodeBytes: number): void {
@@ -30,7 +30,7 @@ export function checkTransaction(operations: readonly Step[], maxNodeBytes: numb
     );
   }
   const bytes = transactionBytes(operations);
-  const max = Math.max(transactionBytesMax, operations.length === 1 ? maxNodeBytes + 4 * eventDataBytesMax : 0);
+  const max = Math.max(transactionBytesMax, writes === 1 ? maxNodeBytes + 4 * eventDataBytesMax : 0);
   if (bytes > max) {
     throw new ServiceError(
       'TOO_LARGE',

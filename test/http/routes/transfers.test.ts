@@ -186,6 +186,44 @@ t.test('a node with other content ends the import, is left, or gets the data', a
   t.equal((await http(`${url}/v1/nodes/k/live`)).status, 404);
 });
 
+t.test('an import creates missing parents if it is asked to', async (t) => {
+  const lines = ['/flat/a/b/1', '/flat/a/b/2', '/flat/c'].map((path) => ({ path, data: path }));
+  t.match(await imported(lines), { status: 404, body: { code: 'NO_PARENT', line: 1, applied: { lines: 0 } } });
+  t.match(await imported(lines, '?parents=true&dryRun=true'), { status: 200, body: { created: 3, dryRun: true } });
+  t.equal((await http(`${url}/v1/nodes/flat`)).status, 404);
+  const key = { 'idempotency-key': 'with-parents' };
+  const first = await imported(lines, '?parents=true', key);
+  t.match(first, { status: 200, body: { created: 3, same: 0 } }, 'only the lines are counted');
+  const repeated = await imported(lines, '?parents=true', key);
+  t.same([repeated.headers.get('idempotency-replayed'), repeated.body], ['true', first.body]);
+  t.match(await imported(lines, '?parents=true'), { status: 200, body: { created: 0, same: 3 } });
+  t.match(await read('/flat/a/b'), {
+    data: '',
+    stat: { mode: 'persistent', numChildren: 2, czxid: Number(first.headers.get('weir-zxid')) },
+  });
+  t.match(await imported([...lines, { path: '/flat/c', data: 'other' }], '?parents=true'), {
+    body: { code: 'NODE_EXISTS', line: 4 },
+  });
+  const elsewhere = await imported(
+    [
+      { path: '/x', data: 'x' },
+      { path: '/x/y/z', data: 'z' },
+    ],
+    '?parents=true&path=/flat/new/x',
+  );
+  t.match(elsewhere, { status: 200, body: { created: 2 } });
+  t.match(await read('/flat/new/x/y/z'), { data: 'z' });
+});
+
+t.test('the parents of a chunk count as its nodes, so that no transaction grows beyond its limits', async (t) => {
+  const deep = (n: number) => `/deep/${n}${'/d'.repeat(100)}`;
+  const lines = Array.from({ length: 20 }, (_, n) => ({ path: deep(n) }));
+  t.match(await imported(lines, '?parents=true'), { status: 200, body: { created: 20 } });
+  const { transactions } = (await http(`${url}/v1/events?path=/deep`)).body;
+  t.equal(transactions.length, 5, 'each line creates 101 nodes, so four lines are a chunk');
+  t.equal((await http(`${url}/v1/nodes${deep(19)}`)).status, 200);
+});
+
 t.test('a dry run says what an import would do, over many chunks, and writes nothing', async (t) => {
   await put('/d', 'top', '', { 'content-type': 'text/plain; charset=utf-8' });
   await put('/d/there', 'x');

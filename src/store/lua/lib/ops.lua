@@ -52,7 +52,7 @@ function ops.create(op, limits)
     if not op.parents then
       return nil, {
         'NO_PARENT',
-        'The parent of ' .. op.path .. ' does not exist; create it first; PUT and POST of a node also take parents=true.',
+        'The parent of ' .. op.path .. ' does not exist; create it first; PUT and POST of a node, and imports, also take parents=true.',
         'path', op.path,
       }
     end
