@@ -51,6 +51,25 @@ t.test(
   },
 );
 
+t.test('what 64 clients write or read at once is one call of the store', async (t) => {
+  const calls: string[] = [];
+  store.connection.onCall((name) => calls.push(name));
+  t.teardown(() => store.connection.onCall(() => {}));
+  const paths = Array.from({ length: 64 }, (_, n) => `/once-${n}`);
+  const data = 'x'.repeat(1000);
+  const origin = { isDead: false };
+  const callsOf = async (request: (path: string) => Promise<unknown>) => {
+    calls.length = 0;
+    await Promise.all(paths.map(request));
+    return calls.filter((name) => name.startsWith('nodes/'));
+  };
+  t.same(await callsOf((path) => namespace.writeOne({ op: 'create', path, data })), ['nodes/write']);
+  t.same(await callsOf((path) => namespace.writeOne({ op: 'set', path, data }, { origin })), ['nodes/write']);
+  t.same(await callsOf((path) => namespace.get(path, { origin })), ['nodes/get']);
+  t.same(await callsOf((path) => namespace.get(path)), ['nodes/get']);
+  t.same(await callsOf((path) => namespace.writeOne({ op: 'delete', path })), ['nodes/delete']);
+});
+
 t.test(
   'recursive deletes wait for each other in the broker, and one that waits too long is refused before it is sent',
   async (t) => {
