@@ -131,11 +131,11 @@ export class FetchedRecords extends TakenBatches {
         const lineStart = batch.startOf(index);
         const lineEnd = batch.endOf(index);
         if (lineStart === lineEnd) continue;
-        const length = batch.hasOwnTimestamp(index) ? prefix.offsetEnd : prefix.end;
-        // A loop is faster than a call to copy() for so few bytes.
-        const template = prefix.bytes;
-        for (let i = 0; i < length; i += 1) text[at + i] = template[i] ?? 0;
-        at += length;
+        if (batch.hasOwnTimestamp(index)) at += prefix.bytes.copy(text, at, 0, prefix.offsetEnd);
+        else {
+          text.set(prefix.bytes, at);
+          at += prefix.end;
+        }
         // A record with only offset and timestamp has no comma before its brace.
         if (lineEnd - lineStart === 2) at -= 1;
         at += bytes.copy(text, at, lineStart + 1, lineEnd);

@@ -17,11 +17,14 @@ const valueBytes = Buffer.from('"valueBase64":"');
 /** What may be the name of a member behind the value, or only be in the value. */
 const otherNames = { headers: Buffer.from('"headers"'), key: Buffer.from('"key'), escape: Buffer.from('\\u') };
 type OtherName = keyof typeof otherNames;
+/** A batch without any of them has no keys, and no name with escapes. They begin with no quote, which would be found in each record. */
+const signsOfKeys = ['key', '\\u'];
 
 export class PlainRecords {
   readonly #batch: BatchLines;
   /** Where each of the other names occurs next. */
   readonly #next: Record<OtherName, number> = { headers: -1, key: -1, escape: -1 };
+  readonly #hasNoKeys: boolean;
   /** After its timestamp and the comma, of the record that was found. */
   start = 0;
   /** Its key, without quotes; both 0 for none. */
@@ -36,6 +39,7 @@ export class PlainRecords {
 
   constructor(batch: BatchLines) {
     this.#batch = batch;
+    this.#hasNoKeys = !signsOfKeys.some((sign) => batch.bytes.includes(sign));
   }
 
   /**
@@ -56,6 +60,8 @@ export class PlainRecords {
     this.keyStart = 0;
     this.keyEnd = 0;
     this.isKeyBase64 = false;
+    // Without keys a record that ends with a text has nothing behind its value: headers end with a bracket.
+    if (this.#hasNoKeys && bytes[lineEnd - 2] === quote) return this.#takeValue(at, lineEnd - 1);
     const isKey = startsWith(bytes, at, keyText);
     if (isKey || startsWith(bytes, at, keyBytes)) {
       this.isKeyBase64 = !isKey;
@@ -68,19 +74,20 @@ export class PlainRecords {
     return this.#findValue(at, lineEnd - 1);
   }
 
-  /** @param end position of the brace that closes the record */
-  #findValue(at: number, end: number): boolean {
+  /** Takes all up to the end of the record as its value. @param end position of the brace that closes the record */
+  #takeValue(at: number, end: number): boolean {
     const { bytes } = this.#batch;
-    if (bytes[end] !== closeBrace) return false;
     this.isValueBase64 = startsWith(bytes, at, valueBytes);
-    if (this.isValueBase64) {
-      this.valueStart = at + valueBytes.length;
-      this.valueEnd = end - 1;
-      return bytes.indexOf(quote, this.valueStart) === this.valueEnd;
-    }
-    if (!startsWith(bytes, at, valueText)) return false;
-    this.valueStart = at + valueText.length;
-    this.valueEnd = end;
+    if (!this.isValueBase64 && !startsWith(bytes, at, valueText)) return false;
+    this.valueStart = at + (this.isValueBase64 ? valueBytes : valueText).length;
+    this.valueEnd = this.isValueBase64 ? end - 1 : end;
+    return bytes[end] === closeBrace;
+  }
+
+  #findValue(at: number, end: number): boolean {
+    if (!this.#takeValue(at, end)) return false;
+    const { bytes } = this.#batch;
+    if (this.isValueBase64) return bytes.indexOf(quote, this.valueStart) === this.valueEnd;
     // A text without quotes in it is all that follows.
     if (bytes[this.valueStart] === quote && bytes.indexOf(quote, this.valueStart + 1) === end - 1) return true;
     const hasKey = this.keyStart > 0;

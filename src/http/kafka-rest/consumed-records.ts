@@ -3,7 +3,7 @@
  * read in both formats: a value that came as JSON is the bytes of its text, and bytes that are JSON are that JSON.
  */
 import { isUtf8 } from 'node:buffer';
-import { JsonScanner } from '../../core/json-scanner.ts';
+import { JsonScanner, noPosition, scannerOf } from '../../core/json-scanner.ts';
 import type { FetchedRecords } from '../../core/records/fetched-records.ts';
 import { PlainRecords } from '../../core/records/plain-records.ts';
 import { RecordPrefix } from '../../core/records/record-prefix.ts';
@@ -23,6 +23,7 @@ const recordsPerStep = 512;
 /** What a record has in a response besides its own members: names, the topic and numbers, with a usual name of a topic. */
 const frameBytes = 100;
 const closeBrace = 0x7d;
+const noKey = Buffer.from('"key":null,');
 const keyName = Buffer.from('"key":');
 const valueName = Buffer.from(',"value":');
 const onlyValueName = Buffer.from('"value":');
@@ -35,21 +36,25 @@ export function* recordsJson(all: readonly PartitionRecords[], format: RecordFor
   for (const { topic, partition, records } of all) {
     for (const { batch, first, end } of records.runs) {
       const { bytes, baseOffset, timestamp } = batch;
-      const place = `"topic":"${topic}","partition":${partition},"offset":`;
-      const keyed = new RecordPrefix(`,{${place}`, baseOffset + first, timestamp);
-      const keyless = new RecordPrefix(`,{"key":null,${place}`, baseOffset + first, timestamp);
+      const prefix = new RecordPrefix(
+        `,{"topic":"${topic}","partition":${partition},"offset":`,
+        baseOffset + first,
+        timestamp,
+      );
       const plain = new PlainRecords(batch);
-      for (let index = first; index < end; index += 1, keyed.next(), keyless.next()) {
+      for (let index = first; index < end; index += 1, prefix.next()) {
         const [start, lineEnd] = [batch.startOf(index), batch.endOf(index)];
         if (start === lineEnd) continue;
-        if (plain.find(index) && (format === 'binary' || !(plain.isKeyBase64 || plain.isValueBase64))) {
-          const prefix = plain.keyStart === 0 ? keyless : keyed;
+        if (plain.find(index)) {
           const hasOwnTimestamp = plain.start > start + 1;
-          out.template(prefix.bytes, hasOwnTimestamp ? prefix.offsetEnd : prefix.end);
-          if (hasOwnTimestamp) out.bytes(bytes, start + 1, plain.start);
-          // Of bytes only parsing can tell whether they are JSON, which is returned as such.
-          if (format === 'json') out.bytes(bytes, plain.start, plain.valueEnd + 1);
-          else writeAsBase64(out, bytes, plain);
+          if (hasOwnTimestamp) {
+            out.bytes(prefix.bytes, 0, prefix.offsetEnd);
+            out.bytes(bytes, start + 1, plain.start);
+          } else out.template(prefix.bytes);
+          if (plain.keyStart === 0) out.template(noKey);
+          if (format === 'binary') writeAsBase64(out, bytes, plain);
+          else if (plain.isKeyBase64 || plain.isValueBase64) writeAsJson(out, bytes, plain);
+          else out.bytes(bytes, plain.start, plain.valueEnd + 1);
         } else {
           const at = { topic, partition, offset: baseOffset + index, timestamp };
           out.text(`,${recordJson(bytes.toString('utf8', start, lineEnd), at, format)}`);
@@ -66,11 +71,29 @@ export function* recordsJson(all: readonly PartitionRecords[], format: RecordFor
 function writeAsBase64(out: ResponseBytes, bytes: Buffer, plain: PlainRecords): void {
   const { keyStart, keyEnd, valueStart, valueEnd } = plain;
   if (keyStart > 0) {
-    out.template(keyName, keyName.length);
+    out.template(keyName);
     out.base64(bytes, keyStart, keyEnd, plain.isKeyBase64);
-    out.template(valueName, valueName.length);
-  } else out.template(onlyValueName, onlyValueName.length);
-  out.base64(bytes, valueStart, valueEnd, plain.isValueBase64);
+    out.template(valueName);
+  } else out.template(onlyValueName);
+  if (plain.isValueBase64) out.bytes(bytes, valueStart - 1, valueEnd + 2);
+  else {
+    out.base64(bytes, valueStart, valueEnd, false);
+    out.byte(closeBrace);
+  }
+}
+
+/** Likewise, for a plain record of which at least a part is bytes. */
+function writeAsJson(out: ResponseBytes, bytes: Buffer, plain: PlainRecords): void {
+  const { keyStart, keyEnd, valueStart, valueEnd } = plain;
+  if (keyStart > 0) {
+    out.template(keyName);
+    if (plain.isKeyBase64) out.text(jsonOfBytes(bytes.toString('latin1', keyStart, keyEnd), true));
+    // With its quotes.
+    else out.bytes(bytes, keyStart - 1, keyEnd + 1);
+    out.template(valueName);
+  } else out.template(onlyValueName);
+  if (plain.isValueBase64) out.text(jsonOfBytes(bytes.toString('latin1', valueStart, valueEnd)));
+  else out.bytes(bytes, valueStart, valueEnd);
   out.byte(closeBrace);
 }
 
@@ -109,21 +132,33 @@ function recordJson(
 /**
  * @param json the JSON that was stored
  * @param base64 or the bytes, as JSON text
- * @param isText whether bytes that are no JSON are a text, as in a key; else they stay base64
  */
 function asJson(json: string | undefined, base64: string | undefined, isText = false): string {
   if (json !== undefined) return json;
-  if (base64 === undefined) return 'null';
-  const bytes = Buffer.from(base64.slice(1, -1), 'base64');
-  if (!isUtf8(bytes)) return base64;
-  const text = bytes.toString();
-  try {
-    JSON.parse(text);
-    return text;
-  } catch {
-    // A record that is no JSON must not hold up its consumer.
-    return isText ? JSON.stringify(text) : base64;
-  }
+  return base64 === undefined ? 'null' : jsonOfBytes(base64.slice(1, -1), isText);
+}
+
+/**
+ * Bytes that are JSON as that JSON.
+ * @param base64 them as they are stored, without quotes
+ * @param isText whether bytes that are no JSON are a text, as in a key; else they stay base64: a record that is no JSON must not hold up
+ *   its consumer
+ */
+function jsonOfBytes(base64: string, isText = false): string {
+  const stored = `"${base64}"`;
+  const bytes = Buffer.from(base64.includes('\\') ? (JSON.parse(stored) as string) : base64, 'base64');
+  if (!isUtf8(bytes)) return stored;
+  if (isJson(bytes)) return bytes.toString();
+  return isText ? JSON.stringify(bytes.toString()) : stored;
+}
+
+/** Whether bytes are JSON, in UTF-8. The scanner tells it without an exception, which would cost more than all the rest of a record. */
+function isJson(bytes: Buffer): boolean {
+  const scanner = scannerOf(bytes);
+  const start = scanner.skipSpace(0);
+  let end = scanner.skipValue(start);
+  while (scanner.isInterrupted) if (scanner.resume()) end = scanner.skipValue(start);
+  return end !== noPosition && scanner.skipSpace(end) === bytes.length;
 }
 
 function asBase64(json: string | undefined, base64: string | undefined): string {

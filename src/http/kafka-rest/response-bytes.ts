@@ -5,9 +5,10 @@ const padding = 0x3d;
 const digits = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
-/** Up to so many bytes a loop is faster than a call into native code: to copy them, and to encode them. */
-const copyBytesMax = 64;
-const encodeBytesMax = 128;
+/** Up to so many bytes a loop is faster than a call into native code: to copy a part of a buffer, a whole one, and to encode. */
+const copyBytesMax = 32;
+const templateBytesMax = 12;
+const encodeBytesMax = 256;
 
 export class ResponseBytes {
   #bytes: Buffer;
@@ -29,12 +30,14 @@ export class ResponseBytes {
     this.#length = at + count;
   }
 
-  /** Copies the first `count` bytes of a template of a few dozen bytes. */
-  template(from: Buffer, count: number): void {
+  /** Copies all bytes of a template. */
+  template(from: Buffer): void {
+    const count = from.length;
     this.#reserve(count);
     const to = this.#bytes;
     const at = this.#length;
-    for (let i = 0; i < count; i += 1) to[at + i] = from[i] ?? 0;
+    if (count > templateBytesMax) to.set(from, at);
+    else for (let i = 0; i < count; i += 1) to[at + i] = from[i] ?? 0;
     this.#length = at + count;
   }
 
@@ -74,14 +77,22 @@ export class ResponseBytes {
     this.#reserve(Math.ceil((end - start) / 3) * 4);
     const to = this.#bytes;
     let at = this.#length;
-    for (let i = start; i < end; i += 3) {
-      const left = end - i;
-      const bits =
-        ((from[i] ?? 0) << 16) | ((left > 1 ? (from[i + 1] ?? 0) : 0) << 8) | (left > 2 ? (from[i + 2] ?? 0) : 0);
+    let i = start;
+    for (const whole = end - ((end - start) % 3); i < whole; i += 3) {
+      const bits = ((from[i] ?? 0) << 16) | ((from[i + 1] ?? 0) << 8) | (from[i + 2] ?? 0);
       to[at] = digits[bits >> 18] ?? 0;
       to[at + 1] = digits[(bits >> 12) & 63] ?? 0;
-      to[at + 2] = left > 1 ? (digits[(bits >> 6) & 63] ?? 0) : padding;
-      to[at + 3] = left > 2 ? (digits[bits & 63] ?? 0) : padding;
+      to[at + 2] = digits[(bits >> 6) & 63] ?? 0;
+      to[at + 3] = digits[bits & 63] ?? 0;
+      at += 4;
+    }
+    if (i < end) {
+      const isPair = i + 1 < end;
+      const bits = ((from[i] ?? 0) << 16) | (isPair ? (from[i + 1] ?? 0) << 8 : 0);
+      to[at] = digits[bits >> 18] ?? 0;
+      to[at + 1] = digits[(bits >> 12) & 63] ?? 0;
+      to[at + 2] = isPair ? (digits[(bits >> 6) & 63] ?? 0) : padding;
+      to[at + 3] = padding;
       at += 4;
     }
     this.#length = at;

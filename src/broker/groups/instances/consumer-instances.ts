@@ -56,6 +56,8 @@ const instancesPath = '/admin/consumer_instances';
 const instancesMax = 10_000;
 const instancesPerIdentityMax = 1000;
 const attemptsMax = 10;
+/** A call renews an instance unless another one has within this part of its time to live, which is longer than the idle timeout by it. */
+const renewalPart = 1 / 20;
 /** A member of a group may have a session timeout of so much. */
 const idleMsMax = 30 * 60_000;
 const jsonType = 'application/json';
@@ -64,6 +66,8 @@ export class ConsumerInstances {
   readonly #store: Pick<Store, 'namespace' | 'sessions'>;
   readonly #groups: Pick<GroupCoordinator, 'join' | 'leave'>;
   readonly #idleMs: number;
+  /** By session, until when a call need not renew it. It has those of the last calls, as many as there may be instances. */
+  readonly #renewedUntil = new Map<string, number>();
 
   /** @param idleMs how long an instance lives without a call */
   constructor(
@@ -85,7 +89,9 @@ export class ConsumerInstances {
     checkName('instanceId', name);
     await this.#checkCount(actor);
     const { namespace, sessions } = this.#store;
-    const { id: sessionId } = await sessions.create(this.#idleMs, actor, undefined, { label: 'consumer instance' });
+    const { id: sessionId } = await sessions.create(Math.ceil(this.#idleMs * (1 + renewalPart)), actor, undefined, {
+      label: 'consumer instance',
+    });
     const document: InstanceDocument = { group, name, sessionId, memberId: `rest-${randomUUID()}`, ...settings };
     const session = brokerCredential(sessionId);
     const data = JSON.stringify(document);
@@ -114,12 +120,22 @@ export class ConsumerInstances {
     const path = pathOf(group, name, actor);
     try {
       const instance = await this.#read(path);
-      await this.#store.sessions.renew(brokerCredential(instance.document.sessionId));
+      await this.#renew(instance.document);
       return instance;
     } catch (error) {
       if (hasCode(error, 'NO_NODE') || hasCode(error, 'SESSION_EXPIRED')) throw unknownInstance(group, name);
       throw error;
     }
+  }
+
+  async #renew({ sessionId }: InstanceDocument): Promise<void> {
+    const calledAt = performance.now();
+    if (calledAt < (this.#renewedUntil.get(sessionId) ?? 0)) return;
+    const { ttlMs } = await this.#store.sessions.renew(brokerCredential(sessionId));
+    this.#renewedUntil.delete(sessionId);
+    this.#renewedUntil.set(sessionId, calledAt + ttlMs * renewalPart);
+    const [oldest = sessionId] = this.#renewedUntil.keys();
+    if (this.#renewedUntil.size > instancesMax) this.#renewedUntil.delete(oldest);
   }
 
   /**
