@@ -10,6 +10,7 @@ import { bundlePackages } from './bundle-packages.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const stampName = '.inputs';
+const testOutDir = 'build';
 const [project, outDir, ...flags] = process.argv.slice(2);
 if (!project || !outDir) {
   console.error('usage: node scripts/build.mjs <tsconfig> <outDir> [--console] [--bundled]');
@@ -37,16 +38,32 @@ const guide = [
   'examples',
 ];
 const sources = ['src', 'schemas', 'test', 'bench', 'testbed', 'client/test', 'console/src'];
-await makeIfStale(outDir, [...compiler, ...client, ...sources, project], () => {
+const programs = [...compiler, ...client, ...sources, 'tsconfig.build.json', 'tsconfig.test.json'];
+await makeIfStale(outDir, programs, (stamp) => {
+  if (copyFromTests(stamp, ['schemas', 'src', 'bench', 'testbed', 'openapi.json'])) return;
   compile(project, outDir);
   cpSync(join(root, 'src/store/lua'), join(root, outDir, 'src/store/lua'), { recursive: true });
   run(process.execPath, join(root, outDir, 'src/openapi-file.js'), join(root, outDir, 'openapi.json'));
 });
-await makeIfStale(join(outDir, 'guide-files'), [...compiler, ...sources, ...guide], () =>
-  run(process.execPath, join(root, outDir, 'testbed/guide/write.js'), join(outDir, 'guide-files')),
-);
+await makeIfStale(join(outDir, 'guide-files'), [...compiler, ...sources, ...guide], (stamp) => {
+  if (copyFromTests(stamp, ['guide-files'], 'guide-files')) return;
+  run(process.execPath, join(root, outDir, 'testbed/guide/write.js'), join(outDir, 'guide-files'));
+});
 if (flags.includes('--bundled')) await addBundledPackages();
 if (flags.includes('--console')) await addConsole();
+
+/**
+ * What the tests were built from the same inputs has all that is shipped, made alike.
+ * @param stamp of the inputs
+ * @param parts files and folders
+ * @param stamped the folder below that of the tests which has their stamp
+ * @returns whether the parts could be copied from there
+ */
+function copyFromTests(stamp, parts, stamped = '.') {
+  if (outDir === testOutDir || stampIn(join(root, testOutDir, stamped)) !== stamp) return false;
+  for (const part of parts) cpSync(join(root, testOutDir, part), join(root, outDir, part), { recursive: true });
+  return true;
+}
 
 /** They are made anew when the installed packages change, which is seldom. */
 async function addBundledPackages() {
@@ -87,7 +104,7 @@ async function makeIfStale(folder, inputs, make) {
   console.error(`Building ${folder} …`);
   // A file that was renamed or deleted must not live on in the output: a stale test would still be run.
   rmSync(join(root, folder), { recursive: true, force: true });
-  await make();
+  await make(stamp);
   writeFileSync(join(root, folder, stampName), stamp);
 }
 

@@ -67,8 +67,8 @@ function obtain(major) {
   return status === 0 && existsSync(program) ? program : undefined;
 }
 
-/** Installs packages in an empty folder, as its user would with this Node.js. @returns the folder, and the environment of its commands */
-function install(node, name, packages) {
+/** Makes an empty folder where this Node.js is the one of all commands. @returns the folder, and the environment of its commands */
+function makePlace(node, name) {
   const place = join(folder, name);
   mkdirSync(place);
   writeFileSync(join(place, 'package.json'), '{"private":true,"type":"module"}');
@@ -77,12 +77,16 @@ function install(node, name, packages) {
   for (const variable of Object.keys(env)) if (/^(npm_|WEIR_|NODE_)/.test(variable)) delete env[variable];
   // Redis is looked for, and installed, once for all versions.
   env.XDG_CACHE_HOME = join(folder, 'cache');
-  run('npm', ['install', ...quiet, ...packages], { cwd: place, env });
   check(
     run('node', ['--version'], { cwd: place, env }).trim() === run(node, ['--version']).trim(),
     'another Node.js runs',
   );
   return { place, env };
+}
+
+/** Installs a package as its user would. */
+function install({ place, env }, file) {
+  run('npm', ['install', ...quiet, file], { cwd: place, env });
 }
 
 /** Starts the server by its command. @returns its URL, and how to stop it */
@@ -114,10 +118,12 @@ async function serve({ place, env }) {
 }
 
 async function testWith(node, major, server, client) {
-  const alone = install(node, `alone-${major}`, [server]);
-  check(run('weir', ['--version'], { cwd: alone.place, env: alone.env }).includes(version), 'weir --version');
-  const both = install(node, `both-${major}`, [server, client]);
-  const { url, stop, kill } = await serve(both);
+  const user = makePlace(node, `with-${major}`);
+  const { place, env } = user;
+  install(user, server);
+  check(run('weir', ['--version'], { cwd: place, env }).includes(version), 'weir --version, with the server alone');
+  install(user, client);
+  const { url, stop, kill } = await serve(user);
   try {
     const produced = await fetch(`${url}/v1/nodes/packed`, { method: 'PUT', body: 'by HTTP' });
     check(produced.status === 201, `PUT replied ${produced.status}`);
@@ -133,9 +139,9 @@ async function testWith(node, major, server, client) {
       const { status } = await fetch(url + path);
       check(status === 200, `${path} replied ${status}`);
     }
-    writeFileSync(join(both.place, 'program.mjs'), program);
+    writeFileSync(join(place, 'program.mjs'), program);
     // Node.js 20 has no WebSocket; the client does without, or with the package ws.
-    const seen = JSON.parse(run('node', ['program.mjs', url], { cwd: both.place, env: both.env, timeout: startMsMax }));
+    const seen = JSON.parse(run('node', ['program.mjs', url], { cwd: place, env, timeout: startMsMax }));
     check(seen.offset === 0 && seen.value === 'from the client', `the client saw ${JSON.stringify(seen)}`);
     await stop();
   } finally {
