@@ -8,18 +8,13 @@ export interface HeldEvents {
   hold(): void;
   /** Passes on what was held back, and all that follows. */
   release(): void;
-  /** From now on the reader believes that its last news are so old, ms. */
-  age(ms: number): void;
 }
 
 export function holdEvents(real: Events): HeldEvents {
   let accept: (batch: Transaction[]) => void = () => {};
   let held: Transaction[][] | undefined;
-  let complete: (at: number) => void = () => {};
-  let aged: number | undefined;
   const follow: Events['follow'] = (after, follower, signal) => {
     accept = (batch) => follower.accept(batch);
-    complete = (at) => follower.complete(aged === undefined ? at : performance.now() - aged);
     let position = after;
     const passing = {
       ...follower,
@@ -28,7 +23,6 @@ export function holdEvents(real: Events): HeldEvents {
         if (held) held.push(batch);
         else accept(batch);
       },
-      complete: (at: number) => complete(at),
       positions: () => [position, ...[...follower.positions()].slice(1)],
     };
     return real.follow(after, passing, signal);
@@ -41,10 +35,6 @@ export function holdEvents(real: Events): HeldEvents {
     release: () => {
       for (const batch of held ?? []) accept(batch);
       held = undefined;
-    },
-    age: (ms) => {
-      aged = ms;
-      complete(0);
     },
   };
 }

@@ -53,7 +53,8 @@ t.test(
       const path = (Math.floor(place / 100) * 7 + (place % 100)) % 1000;
       if (received.length !== (path < 300 ? 3 : 1)) t.fail(`${received.length} of /crowd/${path}`);
     }
-    t.ok((await reads(late)) < 100, `${await reads(late)} pages were read for 10,000 watches`);
+    // Each of the 10,000 would need several. How many pages there are depends on how many writes it takes until all have resumed.
+    t.ok((await reads(late)) < 1000, `${await reads(late)} pages were read for 10,000 watches`);
   },
 );
 
@@ -83,13 +84,21 @@ t.test('pages for which no watch waits any more are not read', async (t) => {
   const first = await writer.write(create('/p'));
   for (let i = 0; i < 200; i++) await writer.write(set('/p', `${i}`));
   const late = await startBroker(t, { target: writer.target, limits: { readsMax: 1, pageTransactions: 10 } });
+  let readPages = () => {};
+  const allAreGone = new Promise<void>((resolve) => {
+    readPages = resolve;
+  });
+  const { events } = late.store;
+  const range = events.range.bind(events);
+  events.range = (...request) => allAreGone.then(() => range(...request));
   const gone = Array.from({ length: 100 }, (_, i) => record(late.hub, { path: '/p', mode: 'node', since: first + i }));
   await begun(...gone);
   for (const { watch } of gone) watch.close();
   const stays = record(late.hub, { path: '/p', mode: 'node', since: first });
+  readPages();
   await reached(await writer.store.events.newestZxid(), stays);
   t.equal(await figure(late, 'weir_watch_history_reads_waiting'), 0);
-  t.ok((await reads(late)) < 60, `${await reads(late)} pages were read, though 101 watches asked`);
+  t.ok((await reads(late)) <= 22, `${await reads(late)} pages were read, of which 21 hold all of the history`);
   t.equal(stays.received.length, 200);
 });
 
