@@ -51,11 +51,13 @@ export async function bundlePackages(root, folder) {
     banner: { js: banner },
     logLevel: 'error',
     absWorkingDir: root,
+    alias: { 'async-hook-domain': join(root, 'scripts/tap-errors.mjs') },
     plugins: [virtualEntries(root, entries)],
   });
   for (const [name, text] of entries) {
     // The exports of a package are those of its bundle, which may have more where another one shares it.
-    writeFileSync(join(folder, name, 'index.js'), text.replace(`'${name}'`, `'./bundled.js'`));
+    const own = name === 'tap' ? tapEntry(text) : text;
+    writeFileSync(join(folder, name, 'index.js'), own.replace(`'${name}'`, `'./bundled.js'`));
     writeFileSync(join(folder, name, 'package.json'), JSON.stringify({ name, type: 'module', exports: './index.js' }));
   }
 }
@@ -64,6 +66,23 @@ export async function bundlePackages(root, folder) {
 async function entryOf(name) {
   const exported = Object.keys(await import(name)).filter((key) => /^[\w$]+$/.test(key));
   return `export { ${exported.join(', ')} } from '${name}';\n`;
+}
+
+/**
+ * What tests import as `tap`. Its default export, the test that a file adds its tests to, is another one for each file where several
+ * run in one process (scripts/shared-tests.mjs).
+ */
+function tapEntry(text) {
+  return `import root from './bundled.js';
+import { failOnErrors } from '../../../scripts/tap-errors.mjs';
+${text.replace(' default,', '')}
+let test = root;
+export { test as default };
+export const giveTestsTo = (other) => {
+  test = other;
+};
+failOnErrors(root);
+`;
 }
 
 /** @returns {import('esbuild').Plugin} */

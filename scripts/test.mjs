@@ -1,9 +1,12 @@
-// Runs the tests (`npm test`; options and files may follow `--`), and prints a line for each file, then what failed, with its
+// Runs the tests (`npm test`; options and files may follow `--`), and prints a line for each process, then what failed, with its
 // diagnostics, at the end, where the log of a build is read first. The whole TAP is in build/results.tap.
+//
+// Most files share processes; those that are named have one each, unless `--together` is given.
 //
 // Up to three files that failed are run again, alone: a machine that was too busy for them is told from a fault. What passes only
 // then is listed as unstable, by name; it does not fail the run.
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -35,13 +38,43 @@ const longFirst = [
   'store/redis/cluster-topology',
 ].map((name) => `build/test/${name}.test.js`);
 
-/** All test files, in the order in which they are run. */
-function allFiles() {
+/**
+ * Files that have a process of their own: they look at it or change it as a whole, or start programs and mostly wait for them, so that
+ * others had better run beside them.
+ */
+const apart =
+  /^build\/test\/((cli|curl|embedded-redis|logging|model|recipes|tls|workers)\/|[^/]*$|house\/loading|store\/redis\/cluster)/;
+/** Files of a process that is shared: so many that to load the server once for them pays, so few that the last process is not alone for long. */
+const SHARING = 10;
+
+/** All test files, in the order in which they are run, in groups of those that share a process. */
+function allGroups() {
   const tap = join(root, 'node_modules/.bin/tap');
   const files = execFileSync(tap, ['list'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
   const gone = longFirst.filter((file) => !files.includes(file));
   if (gone.length > 0) throw new Error(`scripts/test.mjs names files that are not there: ${gone.join(', ')}`);
-  return [...longFirst, ...files.filter((file) => !longFirst.includes(file))];
+  const others = files.filter((file) => !longFirst.includes(file));
+  const sharing = others.filter((file) => !apart.test(file));
+  const groups = Array.from({ length: Math.ceil(sharing.length / SHARING) }, (_, at) =>
+    sharing.slice(at * SHARING, (at + 1) * SHARING),
+  );
+  return [...eachAlone(longFirst), ...groups, ...eachAlone(others.filter((file) => apart.test(file)))];
+}
+
+const eachAlone = (files) => files.map((file) => [file]);
+
+/** How long it took, and how much CPU all processes used, where /proc tells it: what to look at when tests become slow. */
+function used() {
+  const minutes = `${(performance.now() / 60_000).toFixed(1)} min`;
+  try {
+    // Its own processes that have ended, and theirs, in hundredths of a second.
+    const fields = readFileSync('/proc/self/stat', 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return ` in ${minutes} with ${number(Math.round((Number(fields[13]) + Number(fields[14])) / 100))} s of CPU`;
+  } catch {
+    return ` in ${minutes}`;
+  }
 }
 
 function printFailures(failures) {
@@ -55,16 +88,22 @@ function printFailures(failures) {
 }
 
 const { values, positionals } = parseArgs({
-  options: { jobs: { type: 'string' }, timeout: { type: 'string' } },
+  options: {
+    jobs: { type: 'string' },
+    timeout: { type: 'string' },
+    together: { type: 'boolean' },
+    results: { type: 'string' },
+  },
   allowPositionals: true,
 });
 const { jobs, timeout, nodeArgs } = settingsOf(root);
 const settings = { jobs: Number(values.jobs ?? jobs), timeout: Number(values.timeout ?? timeout), nodeArgs };
-const files = positionals.length > 0 ? positionals : allFiles();
-const first = await runTestFiles(root, files, { ...settings, results: 'build/results.tap' });
+const results = values.results ?? 'build/results.tap';
+const named = values.together ? [positionals] : eachAlone(positionals);
+const first = await runTestFiles(root, positionals.length > 0 ? named : allGroups(), { ...settings, results });
 printFailures(first.failures);
 const failedFiles = [...new Set(first.failures.map(({ file }) => file))];
-const count = `${number(first.tests)} tests in ${number(first.files)} files (${number(first.assertions)} assertions)`;
+const count = `${number(first.tests)} tests in ${number(first.files)} files (${number(first.assertions)} assertions)${used()}`;
 if (failedFiles.length === 0) {
   console.log(`\n${count}, all passed`);
 } else if (failedFiles.length > FILES_RUN_AGAIN) {
@@ -72,7 +111,11 @@ if (failedFiles.length === 0) {
   process.exitCode = 1;
 } else {
   console.log(`\nRunning again, alone: ${failedFiles.join(' ')}`);
-  const again = await runTestFiles(root, failedFiles, { ...settings, jobs: 1, results: 'build/results-again.tap' });
+  const again = await runTestFiles(root, eachAlone(failedFiles), {
+    ...settings,
+    jobs: 1,
+    results: results.replace('.tap', '-again.tap'),
+  });
   printFailures(again.failures);
   const fails = (test) => again.failures.some((other) => other.file === test.file && other.test === test.test);
   const hasPassed = again.failures.length === 0;
