@@ -132,6 +132,8 @@ export class Broker {
     ]);
     this.eventTail = new EventTail(store.events, log);
     this.localNodes = new LocalNodes(store.namespace, this.eventTail, config.nodeCacheBytes, this.metrics);
+    this.eventTail.subscribe((batch) => store.namespace.sizes.apply(batch));
+    this.eventTail.onGap(() => store.namespace.sizes.clear());
     this.watches = new WatchHub(store.events, this.eventTail, this.metrics, this.stopping, log);
     const activity: BrokerActivity = {
       version: packageVersion(),

@@ -15,11 +15,14 @@ import { OrderedCalls, type OrderedRequest } from '../redis/ordered-calls.ts';
 import { bytes, decodeReply, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import { nest } from './nested-tree.ts';
 import { decodeStat } from './node-codec.ts';
+import { NodeSizes } from './node-sizes.ts';
 import {
   checkPaths,
   decodeResult,
   encodeRefusal,
   encodeRequest,
+  isOfSubtree,
+  isTransfer,
   type Op,
   type OpResult,
   type ResultOf,
@@ -100,8 +103,6 @@ const largeWeight = 64;
 const readsPerCallMax = 64;
 /** The bytes of large nodes that are read at once: more would reach the time limit of the store. */
 const largeReadBytesAtOnce = 8 * 1024 * 1024;
-/** The weight of an ordered read with data: a call is not cut off at a size, as what is left out would be read out of order. */
-const orderedReadWeight = 2;
 
 /** A large transaction may block Redis for a tenth of a second. Others wait in the broker, so that small requests run in between. */
 const largeAtOnce = 1;
@@ -116,6 +117,7 @@ export class Namespace {
   readonly #connection: StoreConnection;
   readonly #keys: CoordinationKeys;
   readonly limits: NamespaceLimits;
+  readonly sizes: NodeSizes;
   readonly #reads: CallBatcher<{ path: string; view: ReadView }, ReadReply>;
   /** Each request is encoded (op-codec.ts). */
   readonly #writes: CallBatcher<Buffer, ReplyValue>;
@@ -130,6 +132,7 @@ export class Namespace {
     this.#connection = connection;
     this.#keys = keys;
     this.limits = limits;
+    this.sizes = new NodeSizes(limits.maxNodeBytes);
     const { queueMs } = connection.timeouts;
     this.limiters = {
       large_transactions: new ConcurrencyLimiter('large transactions', largeAtOnce, queueMs),
@@ -189,6 +192,7 @@ export class Namespace {
     }
     // Deletions must work at the memory limit, so they have a script of their own (lua/nodes/delete.lua).
     const deletes = operations.length > 0 && operations.every(({ op }) => op === 'delete' || op === 'delete-recursive');
+    this.sizes.noteWrite(operations);
     const weight = weightOf(operations);
     const isLarge = weight >= largeWeight && !options.privileged;
     const request = encodeRequest(operations, options);
@@ -258,6 +262,7 @@ export class Namespace {
     if (!Buffer.isBuffer(reply)) throw decodeFailure('nodes/get', reply);
     const typeStart = readHeadBytes + reply.readUInt8(0);
     const dataStart = typeStart + reply.readUInt16BE(1);
+    this.sizes.set(path, reply.length - dataStart);
     return {
       zxid,
       stat: decodeStat(reply.subarray(readHeadBytes, typeStart)),
@@ -276,7 +281,7 @@ export class Namespace {
   async #readOne(path: string, view: 'data' | 'stat', origin: Origin | undefined): Promise<ReadReply> {
     if (!origin) return this.#reads.submit({ path, view }, 1);
     // A node that is left out of a reply would be read again, behind later requests; so it is not left out.
-    const [orderedView, weight] = view === 'data' ? ['all', orderedReadWeight] : [view, 1];
+    const [orderedView, weight] = view === 'data' ? ['all', this.sizes.readWeight(path)] : [view, 1];
     const request = { kind: 'nodes/get', args: [path, orderedView], weight } as const;
     const [zxid, reply] = await this.#submitOrdered(origin, request);
     return { zxid: integer(zxid), reply: required(reply, 'reply to a read') };
@@ -378,15 +383,6 @@ function decodeFailure(script: string, reply: ReplyValue): Error {
     return new ServiceError(error.code, error.message, { ...error.fields, replayed: true });
   }
   return new Error(`Script ${script} replied OK without a value`);
-}
-
-function isOfSubtree({ op }: Step): boolean {
-  return op === 'delete-recursive' || op === 'copy' || op === 'move';
-}
-
-/** Whether it is an operation of nodes/transfer. */
-function isTransfer({ op }: Step): boolean {
-  return op === 'copy' || op === 'move' || op === 'import';
 }
 
 /**

@@ -84,6 +84,15 @@ export interface StepResult extends Omit<OpResult, 'op'> {
   copied?: { nodes: number; ephemerals: number };
 }
 
+export function isOfSubtree({ op }: Step): boolean {
+  return op === 'delete-recursive' || op === 'copy' || op === 'move';
+}
+
+/** Whether it is an operation of nodes/transfer. */
+export function isTransfer({ op }: Step): boolean {
+  return op === 'copy' || op === 'move' || op === 'import';
+}
+
 /** What a step can result in. */
 export type ResultOf<S extends Step> = S extends Op ? OpResult : StepResult;
 

@@ -47,7 +47,7 @@ export const pipelinedSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     limits,
     bookmarks,
     frameBytes,
-    reads: new SharedReads(limits.readBytesOfAllMax),
+    reads: new SharedReads(limits.readBytesOfAllMax, (path) => broker.store.namespace.sizes.of(path)),
     dispatcher: new Dispatcher(limits.requestsPerTurn),
     tree: new TreeRequests(broker.store.namespace, broker.localNodes),
     logs: new LogRequests(broker),

@@ -1,12 +1,14 @@
 // Bounds the bytes of nodes and records that pipelined sockets have requested and not received (guarantee S6), each of them and all
 // together: replies that are too large together would reach the time limit of the store. How large a read is shows only its result. So
-// each counts as much as the large ones of late.
+// a read of a node counts as what is known of that node, and any other read as much as the large ones of late.
+import { withoutTrailingSlash } from '../../core/tree/path.ts';
 import type { PendingRequest } from './pending-request.ts';
 
 type ReadOp = 'get' | 'fetch';
 
-/** What a read counts as before there was any, and at least, bytes. */
+/** What a read counts as before there was any, and one of a node that is not known at least, bytes. */
 const firstBytes = 128 * 1024;
+/** What any other read counts as at least. */
 const leastBytes = 1024;
 /** What is left of the expected size after a smaller result: one large read among small ones is soon forgotten. */
 const decay = 7 / 8;
@@ -14,11 +16,14 @@ const decay = 7 / 8;
 /** What all sockets read at once. */
 export class SharedReads {
   readonly #bytesMax: number;
+  /** The bytes of the data of a node, if they are known. */
+  readonly knownSize: (path: string) => number | undefined;
   #bytes = 0;
   readonly #waiting = new Set<() => void>();
 
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, knownSize: (path: string) => number | undefined) {
     this.#bytesMax = bytesMax;
+    this.knownSize = knownSize;
   }
 
   /** Whether one more read has room; one may always begin. If not, `wake` is called when there is more room. */
@@ -101,7 +106,10 @@ export class ReadBudget {
   }
 
   #sizeOf({ request }: PendingRequest): number {
-    if (request?.op === 'get') return this.#expected.get;
+    if (request?.op === 'get') {
+      const known = this.#shared.knownSize(withoutTrailingSlash(request.path));
+      return known === undefined ? Math.max(this.#expected.get, firstBytes) : Math.max(known, leastBytes);
+    }
     return request?.op === 'fetch' ? Math.min(this.#expected.fetch, request.maxBytes) : 0;
   }
 }
