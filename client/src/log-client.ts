@@ -51,6 +51,8 @@ export function consumerOf(
   { http, channel, settings, add, remove }: ClientInternals,
   options: ConsumerOptions,
 ): Consumer {
+  // Plain JavaScript may leave it out; the consumer would wait in a group of the name "undefined".
+  if (!options?.group) throw new TypeError('A consumer needs the name of its group: consumer({ group, topics }).');
   const deadLetter = async (topic: string, batch: RecordBatch, error: unknown) => {
     const { sendToDeadLetter } = await import('./dead-letter.ts');
     await sendToDeadLetter(channel, topic, batch, error);

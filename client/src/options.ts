@@ -65,16 +65,18 @@ export interface Settings {
   onEvent: (event: ClientEvent) => void;
 }
 
-/** @throws TypeError if a URL is none of http or https */
+/** @throws TypeError if there is no URL, or one that is none of http or https */
 export function settingsOf(options: WeirOptions): Settings {
-  const { url, token, tls, retry = {} } = options;
+  // Plain JavaScript may leave out what the types require.
+  const { url = [], token, tls, retry = {} } = (options ?? {}) as Partial<WeirOptions>;
   const urls = (typeof url === 'string' ? url.split(',') : url).map((each) => {
     if (!/^https?:/.test(each) || !URL.canParse(each))
       throw new TypeError(`"${each}" is no URL of a server, such as http://localhost:7070.`);
     const { origin, pathname } = new URL(each);
     return origin + pathname.replace(/\/+$/, '');
   });
-  if (urls.length === 0) throw new TypeError('url names no server.');
+  if (urls.length === 0)
+    throw new TypeError('The option url names no server; give it one, such as http://localhost:7070.');
   return {
     urls,
     token: async () => {

@@ -3,7 +3,7 @@ import t from 'tap';
 import { WebSocket } from 'ws';
 import { startFaultyNetwork } from '../../test/helpers/faulty-network.ts';
 import { eventually, http, startTestServer } from '../../test/helpers/server.ts';
-import type { Sessions, WebSocketLike } from '../src/index.ts';
+import { type Sessions, type WebSocketLike, Weir } from '../src/index.ts';
 import { startClient } from './client.ts';
 
 const server = await startTestServer(t);
@@ -84,6 +84,15 @@ t.test('watches and sessions go on through another broker', async (t) => {
     ['connected', 'suspended', 'connected'],
   );
   await watch.return();
+});
+
+t.test('a client without a URL, and a consumer without a group, are refused where they are made', async (t) => {
+  for (const options of [undefined, {}, { url: undefined }, { url: [] }])
+    t.throws(() => new Weir(options as never), { name: 'TypeError', message: /url names no server/ });
+  t.throws(() => new Weir({ url: 'localhost:7070' }), { name: 'TypeError', message: /no URL of a server/ });
+  const weir = startClient(t, server.url);
+  for (const options of [undefined, { topics: ['t'] }, { group: '', topics: ['t'] }])
+    t.throws(() => weir.consumer(options as never), { name: 'TypeError', message: /name of its group/ });
 });
 
 t.test('of several brokers the next is used when one does not respond', async (t) => {

@@ -104,6 +104,14 @@ t.test('election: the first leads, others observe, and a resignation is a hand-o
   t.ok(await election(one, 'free').tryCampaign());
 });
 
+t.test('a semaphore or barrier that nobody could pass is refused', async (t) => {
+  const weir = startClient(t, server.url);
+  for (const number of [0, -1, Number.NaN, undefined as unknown as number]) {
+    t.throws(() => semaphore(weir, 'none', number), RangeError);
+    t.throws(() => doubleBarrier(weir, 'none', number, 'me'), RangeError);
+  }
+});
+
 t.test('semaphore: at most so many at a time', async (t) => {
   let inside = 0;
   let most = 0;

@@ -43,6 +43,7 @@ export interface DoubleBarrier {
 
 /** @param member the name of this member */
 export function doubleBarrier(on: On, name: string, count: number, member: string): DoubleBarrier {
+  if (!(count >= 1)) throw new RangeError(`A barrier of ${count} members would hold nobody up; it needs at least 1.`);
   const root = `/double-barriers/${name}`;
   const members = `${root}/members`;
   return {

@@ -52,8 +52,10 @@ export function rwLock(on: On, name: string): { read: Acquirable; write: Acquira
   return { read: side('read-', 'write-'), write: side('write-', '') };
 }
 
-/** At most `permits` holders at a time; all must name the same number. */
+/** At most `permits` holders at a time; all must name the same number. @throws RangeError if it is none from 1 on */
 export function semaphore(on: On, name: string, permits: number): Acquirable {
+  if (!(permits >= 1))
+    throw new RangeError(`A semaphore with ${permits} permits would let nobody in; it needs at least 1.`);
   const root = `/semaphores/${name}`;
   return acquirable(({ signal, waits = true }) =>
     hold(on, signal, async (session): Promise<Place> => {
