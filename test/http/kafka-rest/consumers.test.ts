@@ -412,6 +412,29 @@ t.test('the number of instances is limited', async (t) => {
   t.ok(refused.headers.get('retry-after'));
 });
 
+t.test('instances that are created at the same time do not pass the limit', async (t) => {
+  const count = () => first.broker.store.namespace.stat('/admin/consumer_instances');
+  const before = (await count()).stat.numChildren;
+  // Both brokers see a cluster that lacks three instances to the limit.
+  for (const { broker } of [first, second]) {
+    const { namespace } = broker.store;
+    const stat = namespace.stat.bind(namespace);
+    t.intercept(namespace, 'stat', {
+      value: async (...call: Parameters<typeof stat>) => {
+        const found = await stat(...call);
+        const numChildren = found.stat.numChildren - before + 10_000 - 3;
+        return { ...found, stat: { ...found.stat, numChildren } };
+      },
+    });
+  }
+  const created = await Promise.all(
+    Array.from({ length: 12 }, (_, i) => kafkaPost(`${urls[i % 2]}/consumers/crowd`, json)),
+  );
+  const statuses = created.map(({ status }) => status);
+  t.ok(statuses.filter((status) => status === 200).length <= 3, statuses.join());
+  t.ok(statuses.includes(429));
+});
+
 t.test('an instance belongs to the identity that made it', async (t) => {
   const rule = (who: string) => `  - who: ${who}\n    topics: { owned: [read] }\n    groups: { g: [use] }\n`;
   const policy = await writePolicy(

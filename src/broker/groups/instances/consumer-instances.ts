@@ -87,7 +87,7 @@ export class ConsumerInstances {
   async create(group: string, name: string, settings: InstanceSettings, actor: Actor): Promise<InstanceDocument> {
     checkName('group', group);
     checkName('instanceId', name);
-    await this.#checkCount(actor);
+    await this.#checkCount(actor, 0);
     const { namespace, sessions } = this.#store;
     const { id: sessionId } = await sessions.create(Math.ceil(this.#idleMs * (1 + renewalPart)), actor, undefined, {
       label: 'consumer instance',
@@ -108,6 +108,8 @@ export class ConsumerInstances {
         },
         { privileged: true },
       );
+      // Of those that were created at the same time, the last one that stays has counted all others.
+      await this.#checkCount(actor, 1);
     } catch (error) {
       await sessions.end(session).catch(() => undefined);
       throw error;
@@ -241,8 +243,8 @@ export class ConsumerInstances {
     return { path, version: stat.version, document };
   }
 
-  /** @throws ServiceError TOO_MANY_REQUESTS */
-  async #checkCount(actor: Actor): Promise<void> {
+  /** @param own how many of those that are counted are to be checked @throws ServiceError TOO_MANY_REQUESTS */
+  async #checkCount(actor: Actor, own: 0 | 1): Promise<void> {
     const { namespace } = this.#store;
     const all = await namespace.stat(instancesPath).then(
       ({ stat }) => stat.numChildren,
@@ -251,11 +253,15 @@ export class ConsumerInstances {
         throw error;
       },
     );
-    if (all >= instancesMax) throw tooMany(`There are ${all} consumer instances; the limit is ${instancesMax}`);
-    if (actor.identity === undefined || all < instancesPerIdentityMax) return;
+    const others = all - own;
+    if (others >= instancesMax) throw tooMany(`There are ${others} consumer instances; the limit is ${instancesMax}`);
+    if (actor.identity === undefined || others < instancesPerIdentityMax) return;
     const prefix = prefixOf(actor);
-    const { children } = await namespace.children(instancesPath, { after: prefix, limit: instancesPerIdentityMax });
-    if (children.filter(({ name }) => name.startsWith(prefix)).length < instancesPerIdentityMax) return;
+    const { children } = await namespace.children(instancesPath, {
+      after: prefix,
+      limit: instancesPerIdentityMax + own,
+    });
+    if (children.filter(({ name }) => name.startsWith(prefix)).length - own < instancesPerIdentityMax) return;
     throw tooMany(
       `${actor.identity} has ${instancesPerIdentityMax} consumer instances, as many as an identity may have`,
     );
