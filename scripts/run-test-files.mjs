@@ -116,19 +116,18 @@ class TestProcess {
   /** Reads the TAP. @returns a promise of its end */
   #read(stdout) {
     const parser = new Parser();
-    const assertions = new Map();
+    const tests = new Map();
     parser.on('child', (child) => {
       this.#begun += 1;
-      const before = this.#summary.assertions;
       readTest(child, child.name, [], this.#summary);
-      child.on('complete', () => assertions.set(child.name, this.#summary.assertions - before));
+      child.on('complete', ({ count }) => tests.set(child.name, count));
     });
     parser.on('assert', ({ ok, name, diag }) => {
       if (name !== this.#files[this.#ended]) {
         if (!ok) this.#fail(this.#currentFile, 'outside of its tests', { name, diag });
         return;
       }
-      if (assertions.get(name) === 0) this.#fail(name, 'the file itself', { name: 'it has no assertions' });
+      if (tests.get(name) === 0) this.#fail(name, 'the file itself', { name: 'it has no tests' });
       else if (!ok && !this.#hasFailed(name)) this.#fail(name, 'the file itself', { name, diag });
       this.#endFile();
     });
@@ -142,9 +141,13 @@ class TestProcess {
     return this.#files[Math.max(this.#begun, 1) - 1];
   }
 
-  #endFile() {
+  #countFile() {
     this.#ended += 1;
     this.#summary.files += 1;
+  }
+
+  #endFile() {
+    this.#countFile();
     this.#expectWithin(this.#ended < this.#files.length ? this.#settings.timeout * 1000 + this.#killMs : exitMs);
   }
 
@@ -179,7 +182,7 @@ class TestProcess {
       const name = isUnfinished ? end : `${end}, after all tests of ${this.#files.join(', ')}`;
       if (!this.#hasFailed(file)) this.#fail(file, 'the file itself', { name, diag: { tail: tap.slice(-2000) } });
     }
-    if (this.#ended < Math.max(this.#begun, 1)) this.#endFile();
+    if (this.#ended < Math.max(this.#begun, 1)) this.#countFile();
     const failed = this.#files.filter((each) => this.#hasFailed(each));
     for (const each of failed) print('FAILED', this.#startedAt, each);
     if (failed.length === 0) print('ok', this.#startedAt, nameOf(this.#files));

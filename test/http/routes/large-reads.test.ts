@@ -4,7 +4,9 @@ import t, { type Test } from 'tap';
 import { defaultLimits } from '../../../src/app.ts';
 import { eventually, http, metric, startTestServer, type TestServer } from '../../helpers/server.ts';
 
-const server = await startTestServer(t, { storeTimeoutMs: 60_000 });
+// A slow machine needs longer for a crowd of reads than a client should wait.
+const patience = { ...defaultLimits.admission, largeReadWaitMsMax: 240_000 };
+const server = await startTestServer(t, { storeTimeoutMs: 60_000 }, undefined, { admission: patience });
 const { url } = server;
 const large = Buffer.alloc(1024 * 1024, 'x');
 const sizes = [1, 65_536, 65_537, large.length];
