@@ -19,7 +19,7 @@ export interface FaultyNetwork {
   block(): void;
   /**
    * Keeps connections open but passes no data until `resume`, and then all of it.
-   * @param said limits this to open connections on which the client has sent this text
+   * @param said limits this to connections on which the client has sent this text, or sends it before `resume`
    */
   stall(said?: string): void;
   resume(): void;
@@ -39,6 +39,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
   let repliesLost = 0;
   let isBlocked = false;
   let isStalled = false;
+  let stalledBy: string | undefined;
   let delayMs = 0;
 
   const network = createServer((client) => {
@@ -67,6 +68,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
         losesReply = true;
       }
       if (sent.get(both)!.length < sentBytesKept) sent.set(both, sent.get(both)! + data.toString('latin1'));
+      if (stalledBy !== undefined && sent.get(both)!.includes(stalledBy)) for (const socket of both) socket.pause();
       upstream.write(data);
     });
     upstream.on('data', (data) => {
@@ -107,6 +109,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     },
     stall: (said) => {
       if (said !== undefined) {
+        stalledBy = said;
         for (const [both, text] of sent) if (text.includes(said)) for (const socket of both) socket.pause();
         return;
       }
@@ -118,6 +121,7 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     },
     resume: () => {
       isStalled = false;
+      stalledBy = undefined;
       for (const socket of sockets) socket.resume();
     },
   };
