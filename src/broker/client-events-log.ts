@@ -1,6 +1,7 @@
 // Log lines about what single clients do. One client can join and leave a group, open sessions, or send requests while the store is away
 // thousands of times a second; a line for each would fill the disk of the server.
 import type { Logger } from 'pino';
+import { TokenBucket } from '../core/token-bucket.ts';
 
 /** How many lines with one message may come at once, such as when a broker with many members stops. */
 const burst = 200;
@@ -9,9 +10,8 @@ const linesPerSecond = 10;
 /** How long after the first line that was left out the number of them is told, ms. */
 const tellMs = 10_000;
 
-interface Budget {
-  lines: number;
-  at: number;
+interface Kind {
+  readonly lines: TokenBucket;
   leftOut: number;
 }
 
@@ -19,7 +19,7 @@ interface Budget {
 export class ClientEventsLog {
   readonly #log: Logger;
   readonly #clock: () => number;
-  readonly #budgets = new Map<string, Budget>();
+  readonly #kinds = new Map<string, Kind>();
 
   /** @param clock ms; it never goes back */
   constructor(log: Logger, clock: () => number = () => performance.now()) {
@@ -44,28 +44,18 @@ export class ClientEventsLog {
    */
   mayWrite(kind: string): boolean {
     if (this.#log.isLevelEnabled('debug')) return true;
-    const budget = this.#budgetOf(kind);
-    if (budget.lines >= 1) {
-      budget.lines -= 1;
-      return true;
-    }
-    budget.leftOut += 1;
-    if (budget.leftOut === 1) setTimeout(() => this.#tell(kind, budget), tellMs).unref();
+    const now = this.#clock();
+    const known = this.#kinds.get(kind) ?? { lines: new TokenBucket(linesPerSecond, now, burst), leftOut: 0 };
+    this.#kinds.set(kind, known);
+    if (known.lines.take(now)) return true;
+    known.leftOut += 1;
+    if (known.leftOut === 1) setTimeout(() => this.#tell(kind, known), tellMs).unref();
     return false;
   }
 
-  #budgetOf(kind: string): Budget {
-    const now = this.#clock();
-    const budget = this.#budgets.get(kind) ?? { lines: burst, at: now, leftOut: 0 };
-    budget.lines = Math.min(burst, budget.lines + ((now - budget.at) / 1000) * linesPerSecond);
-    budget.at = now;
-    this.#budgets.set(kind, budget);
-    return budget;
-  }
-
-  #tell(kind: string, budget: Budget): void {
-    const { leftOut } = budget;
-    budget.leftOut = 0;
+  #tell(kind: string, known: Kind): void {
+    const { leftOut } = known;
+    known.leftOut = 0;
     this.#log.info({ of: kind, leftOut }, 'Log lines were left out, as there were too many of one kind');
   }
 }

@@ -3,15 +3,18 @@
 
 export class TokenBucket {
   readonly perSecond: number;
-  /** What may be used at once: that of a second, at least one. */
+  /** What may be used at once. */
   readonly burst: number;
   #level: number;
   #at: number;
 
-  /** @param now ms, of any clock that never goes back; every call gives the time of the same one */
-  constructor(perSecond: number, now: number) {
+  /**
+   * @param now ms, of any clock that never goes back; every call gives the time of the same one
+   * @param burst that of a second, at least one, unless given
+   */
+  constructor(perSecond: number, now: number, burst = Math.max(1, perSecond)) {
     this.perSecond = perSecond;
-    this.burst = Math.max(1, perSecond);
+    this.burst = burst;
     this.#level = this.burst;
     this.#at = now;
   }
@@ -20,6 +23,14 @@ export class TokenBucket {
   use(amount: number, now: number): void {
     this.#fill(now);
     this.#level -= amount;
+  }
+
+  /** Uses one if there is one. @returns whether there was */
+  take(now: number): boolean {
+    this.#fill(now);
+    if (this.#level < 1) return false;
+    this.#level -= 1;
+    return true;
   }
 
   /** How long until anything more may be used, ms; 0 = now. */

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Actor } from '../core/actor.ts';
 import { recentlyUsed } from '../core/recently-used.ts';
 import { hasCode } from '../core/service-error.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import { type Permit, runWithPermit, WaitQueue, type WaitQueueOptions, type WaitQueueReason } from './wait-queue.ts';
 
 interface ReservedCapacityOptions extends WaitQueueOptions {
@@ -30,7 +31,7 @@ export class ReservedCapacity {
   /** Digests of the sessions and members that were alive at their last request. */
   readonly #known = recentlyUsed<true>(knownMax);
   /** The allowance that each client has left, in requests; a client with its full allowance has no entry. */
-  readonly #senders = recentlyUsed<{ left: number; at: number }>(sendersMax);
+  readonly #senders = recentlyUsed<TokenBucket>(sendersMax);
 
   constructor(options: ReservedCapacityOptions) {
     this.#options = options;
@@ -98,20 +99,17 @@ export class ReservedCapacity {
   #pay(client: string): boolean {
     const { unknownMax, unknownPerSecond } = this.#options;
     const now = performance.now();
-    const sender = this.#senders.get(client) ?? { left: unknownMax, at: now };
-    sender.left = Math.min(unknownMax, sender.left + ((now - sender.at) / 1000) * unknownPerSecond);
-    sender.at = now;
+    const sender = this.#senders.get(client) ?? new TokenBucket(unknownPerSecond, now, unknownMax);
     this.#senders.set(client, sender);
-    if (sender.left < 1) return false;
-    sender.left -= 1;
-    return true;
+    return sender.take(now);
   }
 
   #giveBack(client: string): void {
     const sender = this.#senders.get(client);
     if (!sender) return;
-    sender.left += 1;
-    if (sender.left >= this.#options.unknownMax) this.#senders.delete(client);
+    const now = performance.now();
+    sender.use(-1, now);
+    if (sender.left(now) >= sender.burst) this.#senders.delete(client);
   }
 }
 

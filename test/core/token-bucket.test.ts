@@ -37,3 +37,14 @@ t.test('an exhausted bucket waits at least a millisecond', async (t) => {
   bucket.use(1e9, 0);
   t.equal(bucket.waitMs(0), 1);
 });
+
+t.test('a whole one is taken or none, up to the burst that was given', async (t) => {
+  const bucket = new TokenBucket(10, 0, 3);
+  t.same(
+    [0, 0, 0, 0].map((now) => bucket.take(now)),
+    [true, true, true, false],
+  );
+  t.equal(bucket.take(99), false);
+  t.equal(bucket.take(100), true);
+  t.equal(bucket.left(100_000), 3);
+});

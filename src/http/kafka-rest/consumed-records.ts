@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { JsonScanner, noPosition, scannerOf } from '../../core/json-scanner.ts';
 import type { FetchedRecords } from '../../core/records/fetched-records.ts';
 import { PlainRecords } from '../../core/records/plain-records.ts';
+import { skipValueInSteps } from '../../core/records/record-input.ts';
 import { RecordPrefix } from '../../core/records/record-prefix.ts';
 import { runSteps, type Steps } from '../../core/steps.ts';
 import { eachMember } from './json-members.ts';
@@ -156,8 +157,7 @@ function jsonOfBytes(base64: string, isText = false): string {
 function isJson(bytes: Buffer): boolean {
   const scanner = scannerOf(bytes);
   const start = scanner.skipSpace(0);
-  let end = scanner.skipValue(start);
-  while (scanner.isInterrupted) if (scanner.resume()) end = scanner.skipValue(start);
+  const end = runSteps(skipValueInSteps(scanner, start));
   return end !== noPosition && scanner.skipSpace(end) === bytes.length;
 }
 

@@ -5,7 +5,13 @@
 import { isUtf8 } from 'node:buffer';
 import { isBase64, isBase64String } from '../../core/base64.ts';
 import { type JsonScanner, valueIn } from '../../core/json-scanner.ts';
-import { bytesAsText, checkFieldBytes, type EncodedRecord, onOneLine } from '../../core/records/record-fields.ts';
+import {
+  bytesAsText,
+  checkFieldBytes,
+  type EncodedRecord,
+  fieldBytesMax,
+  onOneLine,
+} from '../../core/records/record-fields.ts';
 import { type RequestRecords, readRecordInSteps } from '../../core/records/record-input.ts';
 import { RecordReader } from '../../core/records/record-reader.ts';
 import { recordsMax, recordsPerStep, tooManyRecords } from '../../core/records/simple-records.ts';
@@ -24,8 +30,6 @@ const closeBrace = 0x7d;
 /** What the value is called in the stored line. */
 const valueNames = { json: 'value', binary: 'valueBase64' };
 const recordMembers = ['key', 'value', 'partition', 'timestamp', 'headers'];
-/** Most bytes of JSON of the headers of a record: they are parsed as a whole. */
-const headersBytesMax = 1024 * 1024;
 const shownCharacters = 60;
 
 /** Positions of each record: start and end of its key and of its value, with quotes; -1 for none. */
@@ -258,10 +262,10 @@ export function jsonKeyOf(text: string): string {
  * @throws ServiceError TOO_LARGE; KafkaRestError 422
  */
 export function headersOf(text: string, where: string, name: 'key' | 'name' = 'key'): string {
-  if (text.length > headersBytesMax) {
+  if (text.length > fieldBytesMax) {
     throw new ServiceError(
       'TOO_LARGE',
-      `${where}.headers has ${text.length} bytes of JSON; the limit is ${headersBytesMax}.`,
+      `${where}.headers has ${text.length} bytes of JSON; the limit is ${fieldBytesMax}.`,
     );
   }
   const given = valueIn(text, 0, text.length);

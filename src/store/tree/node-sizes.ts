@@ -42,8 +42,9 @@ export class NodeSizes {
       if (!('data' in operation) || operation.data === undefined) continue;
       const { path, data } = operation;
       const known = this.#sizes.peek(path);
+      if (known === undefined) continue;
       const bytes = Buffer.byteLength(data);
-      if (known !== undefined && known < bytes) this.#sizes.set(path, bytes);
+      if (known < bytes) this.#sizes.set(path, bytes);
     }
   }
 

@@ -4,6 +4,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Actor } from '../../../core/actor.ts';
 import { checkName, type ResetPolicy, type Subscription } from '../../../core/groups/group-document.ts';
+import { recentlyUsed } from '../../../core/recently-used.ts';
 import { hasCode, ServiceError } from '../../../core/service-error.ts';
 import { decodeDocument } from '../../../core/stored-document.ts';
 import type { Store } from '../../../store/store.ts';
@@ -66,8 +67,8 @@ export class ConsumerInstances {
   readonly #store: Pick<Store, 'namespace' | 'sessions'>;
   readonly #groups: Pick<GroupCoordinator, 'join' | 'leave'>;
   readonly #idleMs: number;
-  /** By session, until when a call need not renew it. It has those of the last calls, as many as there may be instances. */
-  readonly #renewedUntil = new Map<string, number>();
+  /** By session, until when a call need not renew it: of as many as there may be instances. */
+  readonly #renewedUntil = recentlyUsed<number>(instancesMax);
 
   /** @param idleMs how long an instance lives without a call */
   constructor(
@@ -134,10 +135,7 @@ export class ConsumerInstances {
     const calledAt = performance.now();
     if (calledAt < (this.#renewedUntil.get(sessionId) ?? 0)) return;
     const { ttlMs } = await this.#store.sessions.renew(brokerCredential(sessionId));
-    this.#renewedUntil.delete(sessionId);
     this.#renewedUntil.set(sessionId, calledAt + ttlMs * renewalPart);
-    const [oldest = sessionId] = this.#renewedUntil.keys();
-    if (this.#renewedUntil.size > instancesMax) this.#renewedUntil.delete(oldest);
   }
 
   /**
