@@ -19,7 +19,8 @@ export interface FaultyNetwork {
   block(): void;
   /**
    * Keeps connections open but passes no data until `resume`, and then all of it.
-   * @param said limits this to connections on which the client has sent this text, or sends it before `resume`
+   * @param said limits this to the open connections on which the client has sent this text, or if there are none, to the first on
+   * which it does; what replaces them works
    */
   stall(said?: string): void;
   resume(): void;
@@ -68,7 +69,10 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
         losesReply = true;
       }
       if (sent.get(both)!.length < sentBytesKept) sent.set(both, sent.get(both)! + data.toString('latin1'));
-      if (stalledBy !== undefined && sent.get(both)!.includes(stalledBy)) for (const socket of both) socket.pause();
+      if (stalledBy !== undefined && sent.get(both)!.includes(stalledBy)) {
+        stalledBy = undefined;
+        for (const socket of both) socket.pause();
+      }
       upstream.write(data);
     });
     upstream.on('data', (data) => {
@@ -109,8 +113,9 @@ export async function startFaultyNetwork(t: Test, serverUrl: string): Promise<Fa
     },
     stall: (said) => {
       if (said !== undefined) {
-        stalledBy = said;
-        for (const [both, text] of sent) if (text.includes(said)) for (const socket of both) socket.pause();
+        const saying = [...sent].filter(([, text]) => text.includes(said)).map(([both]) => both);
+        for (const socket of saying.flat()) socket.pause();
+        if (saying.length === 0) stalledBy = said;
         return;
       }
       isStalled = true;
