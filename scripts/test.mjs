@@ -82,8 +82,18 @@ function printFailures(failures) {
     console.log(`\nFAILED  ${file}\n        ${test}`);
     for (const { name, diag } of assertions) {
       console.log(`  not ok: ${name}`);
-      if (diag) console.log(JSON.stringify(diag, null, 2).replace(/^/gm, '    ').replaceAll('\\n', '\n      '));
+      if (diag) console.log(JSON.stringify(diag, shown, 2).replace(/^/gm, '    ').replaceAll('\\n', '\n      '));
     }
+  }
+}
+
+/** What is open when time is over fills pages, and says less than the name of the test. */
+const shown = (key, value) => (key === 'handles' || key === 'requests' ? undefined : value);
+
+/** A line for each, last of all: the log of a build may be cut. */
+function printNames(result, failures) {
+  for (const { file, test, assertions } of failures) {
+    console.log(`${result.padEnd(9)} ${file}  ${test}${assertions.map(({ name }) => `: ${name}`).join('')}`);
   }
 }
 
@@ -108,6 +118,7 @@ if (failedFiles.length === 0) {
   console.log(`\n${count}, all passed`);
 } else if (failedFiles.length > FILES_RUN_AGAIN) {
   console.log(`\n${count}, ${number(first.failures.length)} failed in ${number(failedFiles.length)} files`);
+  printNames('FAILED', first.failures);
   process.exitCode = 1;
 } else {
   console.log(`\nRunning again, alone: ${failedFiles.join(' ')}`);
@@ -121,6 +132,7 @@ if (failedFiles.length === 0) {
   const hasPassed = again.failures.length === 0;
   const unstable = first.failures.filter((test) => hasPassed || !fails(test));
   console.log(`\n${count}, ${hasPassed ? 'all passed at last' : `${number(again.failures.length)} failed twice`}`);
-  for (const { file, test } of unstable) console.log(`UNSTABLE  ${file}  ${test}`);
+  printNames('FAILED', again.failures);
+  printNames('UNSTABLE', unstable);
   process.exitCode = hasPassed ? 0 : 1;
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import { isAlive, type ProcessIdentity } from '../src/embedded-redis/process-lock.ts';
 
 /** A test, or a run of a benchmark: everything started for it ends with it. */
@@ -69,5 +70,26 @@ export async function eventually<T>(
     if (result) return result as NonNullable<T>;
     if (Date.now() > deadline) throw new Error(`Not within ${withinMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/**
+ * What `promise` resolves with; fails after `withinMs` as `eventually` does, with what `evidence` tells then of the reason: a test that
+ * waits for ever tells nothing.
+ */
+export async function within<T>(
+  promise: Promise<T>,
+  what: string,
+  { withinMs = 60_000, evidence = () => '' }: { withinMs?: number; evidence?: () => string } = {},
+): Promise<T> {
+  const timer = new AbortController();
+  const late = setTimeoutPromise(withinMs, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`Not within ${withinMs} ms: ${what}\n${evidence()}`.trimEnd());
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
+    late.catch(() => {});
   }
 }

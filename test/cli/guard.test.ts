@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { lock } from '../../client/src/recipes/index.ts';
 import { startClient } from '../../client/test/client.ts';
-import { temporaryFolder } from '../../testbed/scope.ts';
+import { temporaryFolder, within } from '../../testbed/scope.ts';
 import { type CliResult, type StartedCli, TestCli } from '../helpers/cli.ts';
 import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
@@ -70,15 +70,19 @@ class Scene {
    * that loses its parent stays so. Here its parent, outside of the group, does not wait; it ends with the test.
    */
   get leavesDead(): string {
-    this.#t.teardown(() => this.lines('orphans').map((pid) => process.kill(Number(pid), 'SIGKILL')));
-    return '(sleep 0.01 & exec setsid sleep 60) </dev/null >/dev/null 2>&1 & echo $! >>orphans;';
+    this.#t.teardown(() => this.lines('orphans').map(Number).forEach(end));
+    return '(sleep 0.01 & exec setsid sleep 600) </dev/null >/dev/null 2>&1 & echo $! >>orphans;';
   }
 
   /** Waits for the lock as somebody else, and shows that the first command is dead by then. */
   async takesOver(t: Test, name: string, url = server.url): Promise<void> {
     const { command } = await this.pids();
     const weir = startClient(t, url, { sessionTtl: lastingTtl });
-    const held = await lock(weir, name).acquire();
+    const held = await within(lock(weir, name).acquire(), 'the lock is free', {
+      withinMs: 120_000,
+      evidence: () =>
+        `alive of the command: ${living(command).join(' ')}; its last lines: ${this.lines().slice(-3).join(', ')}`,
+    });
     t.same(living(command), [], 'nothing of the first command is left');
     appendFileSync(join(this.folder, 'log'), 'next\n');
     await held.release();
@@ -88,6 +92,14 @@ class Scene {
   wasQuiet(): boolean {
     const lines = this.lines();
     return !lines.slice(lines.indexOf('next')).includes('alive');
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended.
   }
 }
 

@@ -1,5 +1,5 @@
 // Runs the command line: in the process of the test, or in one of its own, as users do.
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { runCommandLine } from '../../src/cli/program.ts';
-import { temporaryFolder } from '../../testbed/scope.ts';
+import { temporaryFolder, within } from '../../testbed/scope.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -26,7 +26,22 @@ export interface StartedCli {
   child: ChildProcessWithoutNullStreams;
   /** What it has printed so far. */
   output: CliResult;
-  exited: Promise<CliResult>;
+  /** Resolves when it has ended, and nothing that it has started can write to its output; fails if that takes too long. */
+  readonly exited: Promise<CliResult>;
+}
+
+/** More than the longest command takes on a busy machine, less than the time of a test file. */
+const endMsMax = 150_000;
+
+/** The processes of command lines, guards and shells, with their states: why one does not end. */
+function processes(): string {
+  try {
+    const columns = 'pid,ppid,pgid,sid,stat,etimes,wchan:20,args';
+    const lines = execFileSync('ps', ['-ww', '-eo', columns], { encoding: 'utf8' }).split('\n');
+    return lines.filter((line) => /PID|cli\/|sleep|\bsh -c\b|defunct/.test(line)).join('\n');
+  } catch (error) {
+    return `ps: ${String(error)}`;
+  }
 }
 
 /** The command line in a home of its own, which is the folder of this process meanwhile, with the servers of one URL. */
@@ -60,16 +75,16 @@ export class TestCli {
 
   /** As `run`, in a process of its own. */
   async runProcess(args: readonly string[], { input, env }: RunOptions = {}): Promise<CliResult> {
-    const { child, exited } = this.start(args, env);
-    child.stdin.end(input ?? '');
-    return exited;
+    const started = this.start(args, env);
+    started.child.stdin.end(input ?? '');
+    return started.exited;
   }
 
   /** Runs a line of a shell, in which `weir` is a command. */
   async shell(line: string, { input, env }: RunOptions = {}): Promise<CliResult> {
-    const { child, exited } = this.startShell(line, env);
-    child.stdin.end(input ?? '');
-    return exited;
+    const started = this.startShell(line, env);
+    started.child.stdin.end(input ?? '');
+    return started.exited;
   }
 
   /** Starts `weir`; its stdin is open. It is killed with the test. */
@@ -93,12 +108,19 @@ export class TestCli {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       output.stderr += text;
     });
-    const exited = new Promise<CliResult>((resolve) => {
+    const closed = new Promise<CliResult>((resolve) => {
       child.once('close', (code, signal) => {
         output.code = signal ?? code;
         resolve(output);
       });
     });
-    return { child, output, exited };
+    const state = () => `stdout: ${output.stdout}\nstderr: ${output.stderr}\n${processes()}`;
+    return {
+      child,
+      output,
+      get exited() {
+        return within(closed, `${args.join(' ')} ends`, { withinMs: endMsMax, evidence: state });
+      },
+    };
   }
 }
