@@ -255,13 +255,19 @@ function securityConflicts({ tlsCert, tlsKey, tlsClientCa, accessFile, auditFile
     );
   }
   if (auditWrites && auditFile === undefined) problems.push('WEIR_AUDIT_WRITES is set, but WEIR_AUDIT_FILE is not');
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    problems.push('WEIR_TLS_CERT and WEIR_TLS_KEY must be set together: one of them is missing');
-  }
+  problems.push(...pairConflict({ WEIR_TLS_CERT: tlsCert, WEIR_TLS_KEY: tlsKey }));
   if (tlsClientCa !== undefined && tlsCert === undefined) {
     problems.push('WEIR_TLS_CLIENT_CA is set, but without WEIR_TLS_CERT no client can send a certificate');
   }
   return problems;
+}
+
+/** @param pair a certificate and its key, by their variables */
+function pairConflict(pair: Record<string, unknown>): string[] {
+  const names = Object.keys(pair);
+  const missing = names.filter((name) => pair[name] === undefined);
+  if (missing.length !== 1) return [];
+  return [`${names.join(' and ')} must be set together: ${missing[0]} is missing`];
 }
 
 /** The least part of WEIR_MAX_CONNECTIONS with which a worker can serve. */
@@ -295,9 +301,7 @@ function redisConflicts(config: Config): string[] {
       problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL does not use TLS (rediss://)`);
     }
   }
-  if ((config.redisTlsCert === undefined) !== (config.redisTlsKey === undefined)) {
-    problems.push('WEIR_REDIS_TLS_CERT and WEIR_REDIS_TLS_KEY must be set together: one of them is missing');
-  }
+  problems.push(...pairConflict({ WEIR_REDIS_TLS_CERT: config.redisTlsCert, WEIR_REDIS_TLS_KEY: config.redisTlsKey }));
   for (const field of ['redisSentinelUsername', 'redisSentinelPassword'] as const) {
     if (config[field] !== undefined && location?.topology !== 'sentinel') {
       problems.push(`${options[field].variable} is set, but WEIR_REDIS_URL does not use Sentinel (redis+sentinel://)`);

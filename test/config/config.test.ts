@@ -173,8 +173,8 @@ t.test('a server that others can reach needs a policy, or the word that it needs
 });
 
 t.test('a certificate needs its key, client certificates need TLS, and an audit log needs a policy', async (t) => {
-  t.match(problems({ WEIR_TLS_CERT: 'a.pem' }), [/WEIR_TLS_CERT and WEIR_TLS_KEY must be set together/]);
-  t.match(problems({ WEIR_TLS_KEY: 'a.key' }), [/WEIR_TLS_CERT and WEIR_TLS_KEY must be set together/]);
+  t.match(problems({ WEIR_TLS_CERT: 'a.pem' }), [/must be set together: WEIR_TLS_KEY is missing/]);
+  t.match(problems({ WEIR_TLS_KEY: 'a.key' }), [/must be set together: WEIR_TLS_CERT is missing/]);
   t.match(problems({ WEIR_AUDIT_FILE: 'a' }), [/WEIR_AUDIT_FILE is set, but without WEIR_ACCESS_FILE/]);
   t.match(problems({ WEIR_AUDIT_WRITES: 'true' }), [/WEIR_AUDIT_WRITES is set, but WEIR_AUDIT_FILE is not/]);
   t.match(problems({ WEIR_TLS_CLIENT_CA: 'ca.pem' }), [/WEIR_TLS_CLIENT_CA is set, but without WEIR_TLS_CERT/]);
@@ -375,7 +375,7 @@ t.test('the error for an invalid Redis URL says what is allowed', async (t) => {
   t.match(mixed, [
     /^WEIR_REDIS_TLS_CA is set, but WEIR_REDIS_URL does not use TLS/,
     /^WEIR_REDIS_TLS_KEY is set, but/,
-    /^WEIR_REDIS_TLS_CERT and WEIR_REDIS_TLS_KEY must be set together/,
+    /^WEIR_REDIS_TLS_CERT and WEIR_REDIS_TLS_KEY must be set together: WEIR_REDIS_TLS_CERT is missing/,
     /^WEIR_REDIS_SENTINEL_PASSWORD is set, but WEIR_REDIS_URL does not use Sentinel/,
   ]);
 });

@@ -432,6 +432,8 @@ t.test('a caller can ask who it is and what it may do', async (t) => {
   ]) {
     t.equal((await check(admin, query)).code, 'BAD_REQUEST', query);
   }
+  t.match(await check(admin, 'verb=read'), { detail: /^None was sent\. Send one of path, topic, group and producer/ });
+  t.match(await check(admin, 'verb=read&topic=x&group=y'), { detail: /^topic and group were sent\. Send only one/ });
 });
 
 t.test('without a policy a caller has no identity, and may do everything', async (t) => {

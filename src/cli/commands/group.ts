@@ -201,7 +201,8 @@ async function reset(
 }
 
 function resetTarget(to: string | undefined, by: string | undefined): unknown {
-  if ((to === undefined) === (by === undefined))
+  if (to !== undefined && by !== undefined) throw usageError('Give --to or --by, not both.');
+  if (to === undefined && by === undefined)
     throw usageError('Say where to: --to earliest, --to @1h, --to OFFSET, or --by NUMBER.');
   if (by !== undefined) {
     if (!/^[+-]?\d{1,15}$/.test(by)) throw usageError(`--by is "${by}"; it is a number of records, such as -10.`);

@@ -3,7 +3,9 @@
  * or enlarged. The group coordinator reads the topics and passes them as a view.
  */
 
+import { alternativesProblem } from '../alternatives.ts';
 import { checkTopicName } from '../records/topic-config.ts';
+import { required } from '../required.ts';
 import { ServiceError } from '../service-error.ts';
 import { compareText, sameTexts, type TopicPartitions } from './assignors/assignment.ts';
 import {
@@ -33,10 +35,9 @@ export const groupPartitionsMax = 2500;
 
 /** The subscription of a joining member: topics or a pattern. @throws ServiceError BAD_REQUEST if both or neither are set */
 export function subscriptionOf(topics: string[] | undefined, pattern: string | undefined): Subscription {
-  if (topics === undefined && pattern !== undefined) return { pattern };
-  if (topics === undefined || pattern !== undefined) {
-    throw new ServiceError('BAD_REQUEST', 'Send either topics or pattern, not both.');
-  }
+  const problem = alternativesProblem({ topics, pattern });
+  if (problem !== undefined) throw new ServiceError('BAD_REQUEST', problem);
+  if (topics === undefined) return { pattern: required(pattern, 'pattern of a subscription') };
   for (const topic of topics) checkTopicName(topic);
   return { topics };
 }

@@ -18,6 +18,7 @@ import { requireTopics } from '../../access/topic-rights.ts';
 import type { Broker } from '../../broker/broker.ts';
 import type { Instance } from '../../broker/groups/instances/consumer-instances.ts';
 import type { Seek } from '../../broker/groups/instances/instance-reader.ts';
+import { alternativesProblem } from '../../core/alternatives.ts';
 import { FetchedRecords } from '../../core/records/fetched-records.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { inSteps } from '../in-steps.ts';
@@ -90,9 +91,8 @@ export const kafkaRestConsumerRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
 
   app.post(`${base}/subscription`, routeOptions, async (request, reply) => {
     const { topics, topic_pattern: pattern } = requiredBody(request, subscriptionBody);
-    if ((topics === undefined) === (pattern === undefined)) {
-      throw new KafkaRestError(422, 'Give topics or topic_pattern, one of them.');
-    }
+    const problem = alternativesProblem({ topics, topic_pattern: pattern });
+    if (problem !== undefined) throw new KafkaRestError(422, problem);
     requireTopics(request, { topics, pattern });
     const subscription = topics ? { topics: [...new Set(topics)] } : { pattern: pattern ?? '' };
     await instances.subscribe(await find(request), subscription, actorOf(request));

@@ -9,6 +9,8 @@ import { identityNamePattern } from '../../access/policy-file.ts';
 import { missingText } from '../../access/rights.ts';
 import { type Kind, type Resource, verbsOf } from '../../access/verbs.ts';
 import type { Broker } from '../../broker/broker.ts';
+import { alternativesProblem } from '../../core/alternatives.ts';
+import { required } from '../../core/required.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { withoutTrailingSlash } from '../../core/tree/path.ts';
 import { problems } from '../problems.ts';
@@ -119,11 +121,13 @@ function limitsOf(account: Account | undefined): z.output<typeof accessMeRespons
 
 /** @throws ServiceError BAD_REQUEST unless exactly one thing is named */
 function resourceIn(named: { [Name in keyof typeof kindOf]?: string | undefined }): Resource {
-  const given = (Object.keys(kindOf) as (keyof typeof kindOf)[]).filter((name) => named[name] !== undefined);
-  const [only, other] = given;
-  if (only === undefined || other !== undefined) {
-    throw new ServiceError('BAD_REQUEST', 'Send exactly one of path, topic, group and producer.');
-  }
+  const { path, topic, group, producer } = named;
+  const problem = alternativesProblem({ path, topic, group, producer });
+  if (problem !== undefined) throw new ServiceError('BAD_REQUEST', problem);
+  const only = required(
+    (Object.keys(kindOf) as (keyof typeof kindOf)[]).find((name) => named[name] !== undefined),
+    'kind of what is named',
+  );
   const name = named[only] ?? '';
   return { kind: kindOf[only], name: only === 'path' ? withoutTrailingSlash(name) : name };
 }

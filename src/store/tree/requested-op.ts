@@ -62,8 +62,9 @@ function creation(op: MultiOp & { op: 'create' }, context: OpContext): Op {
   const mode = modeOf(op, `${where}: `);
   const session = op.session === undefined ? context.session : sessionCredentialOf(op.session, actor);
   if (mode === 'ephemeral' && !session) throw bad(where, `an ephemeral node needs a session; ${remedy}.`);
-  if (mode !== undefined && (mode === 'ttl') !== (ttlMs !== undefined)) {
-    throw bad(where, 'mode ttl needs a ttl, and no other mode takes one.');
+  if (mode === 'ttl' && ttlMs === undefined) throw bad(where, 'mode ttl needs a ttl, such as "ttl": "10s".');
+  if (mode !== undefined && mode !== 'ttl' && ttlMs !== undefined) {
+    throw bad(where, `a ttl goes with mode ttl only, not with mode ${mode}.`);
   }
   return {
     op: 'create',

@@ -138,7 +138,7 @@ export class LogRequests {
     if (memberId === undefined && (memberEpoch !== undefined || memberSecret !== undefined)) {
       throw new ServiceError(
         'BAD_REQUEST',
-        'commit: memberEpoch or memberSecret was sent without memberId. Send memberId, or none of them.',
+        `commit: ${memberEpoch === undefined ? 'memberSecret' : 'memberEpoch'} was sent without memberId. Send memberId, or leave it out.`,
       );
     }
     const credential = {

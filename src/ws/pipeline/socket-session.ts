@@ -86,11 +86,14 @@ export class SocketSession {
     const { ttl, label, idempotencyKey, attach, zxid, renew, end } = request;
     const isCreation = ttl !== undefined || label !== undefined || idempotencyKey !== undefined;
     const given = [attach, renew, end].filter((field) => field !== undefined).length + (isCreation ? 1 : 0);
-    if (given > 1 || (zxid !== undefined && attach === undefined)) {
+    if (zxid !== undefined && attach === undefined) {
+      throw new ServiceError('BAD_REQUEST', 'session: zxid was sent without attach. Send both, or leave out zxid.');
+    }
+    if (given > 1) {
       throw new ServiceError(
         'BAD_REQUEST',
-        'session takes the fields of a creation (ttl, label, idempotencyKey), or attach, perhaps with zxid, or renew, or end; without any ' +
-          'of them it creates a session.',
+        'session takes the fields of a creation (ttl, label, idempotencyKey), or attach, perhaps with zxid, or renew, or end; ' +
+          'fields of several were sent. Send those of one.',
       );
     }
     if (renew) return this.#renew();

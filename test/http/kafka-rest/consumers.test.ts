@@ -181,6 +181,14 @@ t.test('positions are offsets, moments, beginning and end', async (t) => {
 t.test('a pattern subscribes to the topics that it matches', async (t) => {
   await topicWith('pattern-1', [1]);
   const instance = await Instance.create('patterns', json);
+  t.match(await instance.post('/subscription', {}), {
+    status: 422,
+    body: { message: 'Neither topics nor topic_pattern was sent. Send topics or topic_pattern.' },
+  });
+  t.match(await instance.post('/subscription', { topics: ['a'], topic_pattern: 'a' }), {
+    status: 422,
+    body: { message: 'topics and topic_pattern were sent. Send only one of them.' },
+  });
   await instance.post('/subscription', { topic_pattern: 'pattern-.*' });
   t.match(await instance.poll(), [{ topic: 'pattern-1', value: 1 }]);
   t.same((await instance.get('/subscription')).body, { topics: [], topic_pattern: 'pattern-.*' });

@@ -329,8 +329,8 @@ t.test(
 t.test('the error for each malformed request says what is wrong', async (t) => {
   const { url } = await startTestServer(t);
   const bad: [Record<string, unknown>, RegExp, string?][] = [
-    [{ topics: ['a'], pattern: 'b' }, /topics or pattern/],
-    [{}, /topics or pattern/],
+    [{ topics: ['a'], pattern: 'b' }, /topics and pattern were sent\. Send only one of them\./],
+    [{}, /Neither topics nor pattern was sent\. Send topics or pattern\./],
     [{ topics: [] }, /topics/],
     [{ topics: ['a/b'] }, /a\/b/],
     [{ pattern: '(' }, /pattern is no regular expression/],

@@ -210,9 +210,17 @@ t.test('an invalid request fails alone, with its id as far as it has one', async
   t.match(of(2)[0].error.detail, /op is missing/);
   t.match(of(4)[0].error.detail, /unknown field 'pat' in get/);
   t.match(of(7)[0].error.detail, /attach one to the socket/);
+  t.match(of(8)[0].error.detail, /mode ttl needs a ttl/);
   t.match(of(10)[0].error.detail, /none is attached/);
+  t.match(of(23)[0].error.detail, /memberEpoch was sent without memberId/);
+  t.match(of(24)[0].error.detail, /fields of several were sent/);
   t.match(of(12)[0].error, { failed: 1, detail: /ops\.1/ });
   t.match(of(17)[0].error.detail, /records\.0: unknown field 'valu'/);
+  t.match((await socket.ask({ op: 'session', zxid: 1 })).error.detail, /zxid was sent without attach/);
+  t.match(
+    (await socket.ask({ op: 'create', path: '/c', mode: 'container', ttl: '5s' })).error.detail,
+    /with mode ttl only, not with mode container/,
+  );
   t.match(of(27)[0].error.detail, /unknown field 'records'/);
   t.notMatch(JSON.stringify(socket.received), /secret-handle/);
   t.ok(
