@@ -1,6 +1,7 @@
 // Servers with several workers, as processes over a shared Redis: who serves, and who has served what.
 import { request } from 'node:http';
 import type { Test } from 'tap';
+import { identifyProcess } from '../../src/embedded-redis/process-lock.ts';
 import { startRedisNode } from '../../testbed/redis-node.ts';
 import { type ServerProcess, startServerProcess } from './process.ts';
 
@@ -34,15 +35,8 @@ export function withWorkers(server: ServerProcess): WorkersServer {
   return { ...server, workers };
 }
 
-/** Whether a process runs. */
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
+/** Whether a process runs. One that has ended stays a zombie for as long as its parent does not take its end, as some containers' does not. */
+export const isRunning = (pid: number): boolean => identifyProcess(pid) !== undefined;
 
 /** Sends one request on a connection of its own. Rejects if there is no response. */
 export function onNewConnection(
