@@ -7,10 +7,10 @@ import { type TopicDescription, topicParams } from '../../../schemas/topics.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { liveBrokers } from '../../broker/metadata/cluster.ts';
 import { unknownPartition } from '../../broker/metadata/topic-cache.ts';
-import { topicsPath } from '../../core/cluster/cluster-nodes.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { partitionsOf } from '../known-items.ts';
 import { responseType } from './media-types.ts';
+import { readableTopics } from './readable-topics.ts';
 
 type Partition = TopicDescription['partitions'][number];
 
@@ -38,10 +38,9 @@ export const kafkaRestMetadataRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
     return { brokers: (await liveBrokers(store)).map(({ id }) => id) };
   });
 
-  app.get('/topics', { config: ofAll, schema: { hide: true, querystring: noQuery } }, async (request) => {
-    const names = await store.namespace.allChildren(topicsPath);
-    return names.filter((name) => request.may('read', 'topics', name));
-  });
+  app.get('/topics', { config: ofAll, schema: { hide: true, querystring: noQuery } }, async (request) =>
+    readableTopics(request, store),
+  );
 
   app.get('/topics/:topic', { config: ofTopic, schema: topicSchema }, async (request) => {
     const { name, config, partitions } = await topicAdmin.describe(request.params.topic);

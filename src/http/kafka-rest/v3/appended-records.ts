@@ -2,7 +2,8 @@
 import { appendedBefore, type ProduceResult } from '../../../broker/log/log-writer.ts';
 import { required } from '../../../core/required.ts';
 import { findServiceError, type ServiceError } from '../../../core/service-error.ts';
-import type { V3Record } from './record.ts';
+import type { KafkaRestError } from '../errors.ts';
+import type { Read, V3Record } from './record.ts';
 
 /** Where a record was appended. */
 export interface Delivered {
@@ -12,7 +13,9 @@ export interface Delivered {
   timestamp: number;
 }
 
-export type Outcome = Delivered | { failure: ServiceError };
+type Outcome = Delivered | { failure: ServiceError };
+/** That of a record as it was read, which may have failed before. */
+export type ReadOutcome = Delivered | { failure: ServiceError | KafkaRestError };
 
 export interface Appender {
   /** Appends records in one request. @throws ServiceError as LogWriter.produce() */
@@ -28,10 +31,18 @@ export interface Appender {
 const ofOneRecord = new Set<unknown>(['BAD_REQUEST', 'TOO_LARGE', 'UNKNOWN_PARTITION']);
 
 /**
- * Appends records, together if all are accepted.
+ * Appends the records that were read without a failure, together if all are accepted.
  * @returns the outcome of each, in their order
  */
-export async function appendEach(records: readonly V3Record[], appender: Appender): Promise<Outcome[]> {
+export async function appendRead(batch: readonly Read[], appender: Appender): Promise<ReadOutcome[]> {
+  const valid = batch.flatMap((read) => ('failure' in read ? [] : [read]));
+  const appended = valid.length > 0 ? await appendEach(valid, appender) : [];
+  let next = 0;
+  return batch.map((read) => ('failure' in read ? read : required(appended[next++], 'outcome of a record')));
+}
+
+/** Appends records likewise; at least one. */
+async function appendEach(records: readonly V3Record[], appender: Appender): Promise<Outcome[]> {
   try {
     return deliveredBy(await appender.append(records), records);
   } catch (error) {

@@ -17,7 +17,7 @@ import { idempotencyOf } from '../../plugins/idempotency.ts';
 import { deduplicationKeyOfBatch } from '../../produce-stream.ts';
 import { batchWeight } from '../../request-weight.ts';
 import { takesBytes } from '../bodies.ts';
-import { type Appender, appendEach, type Outcome } from './appended-records.ts';
+import { type Appender, appendRead, type ReadOutcome } from './appended-records.ts';
 import { batchEntries } from './batch-entries.ts';
 import type { V3Options } from './options.ts';
 import { deliveryOf, failureReport, recordStream, requireSuccess } from './record-stream.ts';
@@ -89,16 +89,16 @@ export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (a
     // It may change the bytes that a fingerprint is made of.
     const appender = appenderTo(request, name, await known(request, name));
     const entries = await inSteps(batchEntries(body));
-    const valid = entries.flatMap(({ read }) => ('failure' in read ? [] : [read]));
-    const outcomes: Outcome[] = [];
-    if (!hasKey(request)) outcomes.push(...(valid.length > 0 ? await appendEach(valid, appender) : []));
-    else for (const record of valid) outcomes.push(...(await appendEach([record], appender)));
+    const records = entries.map(({ read }) => read);
+    // With an Idempotency-Key each record is appended by itself, so that a repeat of the batch appends none again.
+    const together = hasKey(request) ? records.map((record) => [record]) : [records];
+    const outcomes: ReadOutcome[] = [];
+    for (const some of together) outcomes.push(...(await appendRead(some, appender)));
     requireSuccess(outcomes);
     const successes = [];
     const failures = [];
-    let next = 0;
-    for (const { id, read } of entries) {
-      const outcome = 'failure' in read ? read : required(outcomes[next++], 'outcome of an entry');
+    for (const [i, { id, read }] of entries.entries()) {
+      const outcome = required(outcomes[i], 'outcome of an entry');
       if ('failure' in outcome) failures.push({ id, ...failureReport(outcome.failure) });
       else successes.push({ id, ...deliveryOf(outcome, read, { cluster: store.clusterId, topic: name }) });
     }

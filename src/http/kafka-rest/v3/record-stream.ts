@@ -5,9 +5,9 @@ import type { Readable } from 'node:stream';
 import { ServiceError } from '../../../core/service-error.ts';
 import { inSteps } from '../../in-steps.ts';
 import { KafkaRestError, statusAndCode } from '../errors.ts';
-import { type Appender, appendEach, type Delivered } from './appended-records.ts';
+import { type Appender, appendRead, type Delivered, type ReadOutcome } from './appended-records.ts';
 import { concatenatedObjects } from './concatenated-json.ts';
-import { type Read, readOrFailure, type V3Record } from './record.ts';
+import { type Read, readOrFailure } from './record.ts';
 
 interface StreamOptions {
   cluster: string;
@@ -41,7 +41,7 @@ export async function* recordStream(source: Readable, options: StreamOptions): A
     const all = batch;
     batch = [];
     batchBytes = 0;
-    const outcomes = await appendAll(all, options);
+    const outcomes = await appendRead(all, options.appender);
     if (isFirst) requireSuccess(outcomes);
     isFirst = false;
     return outcomes.map((outcome, i) => reportOf(outcome, all[i], options)).join('');
@@ -73,20 +73,6 @@ export async function* recordStream(source: Readable, options: StreamOptions): A
   }
   if (isFirst)
     throw new KafkaRestError(422, 'The body is empty; send a record, such as {"value":{"type":"JSON","data":1}}.');
-}
-
-type ReadOutcome = Delivered | { failure: ServiceError | KafkaRestError };
-
-async function appendAll(batch: readonly Read[], { appender }: StreamOptions): Promise<ReadOutcome[]> {
-  const valid = batch.filter((read) => !('failure' in read)) as V3Record[];
-  const appended = valid.length > 0 ? await appendEach(valid, appender) : [];
-  let next = 0;
-  return batch.map((read) => {
-    if ('failure' in read) return read;
-    const outcome = appended[next++];
-    if (!outcome) throw new Error('A record has no outcome');
-    return outcome;
-  });
 }
 
 /**

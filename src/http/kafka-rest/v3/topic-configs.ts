@@ -11,7 +11,6 @@ import {
   v3TopicParams,
 } from '../../../../schemas/kafka-rest-v3.ts';
 import type { TopicConfig } from '../../../../schemas/topics.ts';
-import { topicsPath } from '../../../core/cluster/cluster-nodes.ts';
 import { type ConfigInput, changeOverrides, effectiveConfig } from '../../../core/records/topic-config.ts';
 import { hasCode } from '../../../core/service-error.ts';
 import { bodyBytes } from '../../limits.ts';
@@ -19,6 +18,7 @@ import { setOutcomeHeaders } from '../../outcome-headers.ts';
 import { idempotencyOf } from '../../plugins/idempotency.ts';
 import { takesBytes } from '../bodies.ts';
 import { KafkaRestError } from '../errors.ts';
+import { readableTopics } from '../readable-topics.ts';
 import { requiredJson } from './json-bodies.ts';
 import { type Links, list } from './links.ts';
 import type { V3Options } from './options.ts';
@@ -50,9 +50,8 @@ export const v3TopicConfigRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = asyn
     },
     async (request) => {
       const links = linksOf(request);
-      const names = await store.namespace.allChildren(topicsPath);
-      const visible = names.filter((name) => request.may('read', 'topics', name));
-      const all = await Promise.all(visible.map((name) => topics.get(name).catch(ignoreIfDeleted)));
+      const names = await readableTopics(request, store);
+      const all = await Promise.all(names.map((name) => topics.get(name).catch(ignoreIfDeleted)));
       const data = all.flatMap((topic) => (topic ? configsOf(links, topic.name, topic.config) : []));
       return list('KafkaTopicConfig', links.url('topics', '-', 'configs'), data);
     },

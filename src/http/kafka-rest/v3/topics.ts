@@ -11,7 +11,6 @@ import {
   v3TopicQuery,
   v3TopicsQuery,
 } from '../../../../schemas/kafka-rest-v3.ts';
-import { topicsPath } from '../../../core/cluster/cluster-nodes.ts';
 import { findServiceError, hasCode, ServiceError } from '../../../core/service-error.ts';
 import { inSteps } from '../../in-steps.ts';
 import { partitionsOf } from '../../known-items.ts';
@@ -20,6 +19,7 @@ import { setOutcomeHeaders } from '../../outcome-headers.ts';
 import { idempotencyOf } from '../../plugins/idempotency.ts';
 import { takesBytes } from '../bodies.ts';
 import { KafkaRestError } from '../errors.ts';
+import { readableTopics } from '../readable-topics.ts';
 import { requiredJson } from './json-bodies.ts';
 import { type Links, list } from './links.ts';
 import type { V3Options } from './options.ts';
@@ -50,10 +50,7 @@ export const v3TopicRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (app
     },
     async (request) => {
       const links = linksOf(request);
-      const names = (await store.namespace.allChildren(topicsPath)).filter((name) =>
-        request.may('read', 'topics', name),
-      );
-      const found = await Promise.all(names.map(countsOf));
+      const found = await Promise.all((await readableTopics(request, store)).map(countsOf));
       const withRights = request.query.includeAuthorizedOperations ?? false;
       const data = await inSteps(
         (function* () {
