@@ -10,6 +10,7 @@ import { inNetworks } from './config/networks.ts';
 import { createConnectionRefusal } from './http/connection-errors.ts';
 import { HeldResults } from './http/held-results.ts';
 import { kafkaRestRoutes } from './http/kafka-rest/kafka-rest.ts';
+import { withoutSlashAtEnd } from './http/kafka-rest/trailing-slash.ts';
 import { LateLogger } from './http/late-logger.ts';
 import {
   type AdmissionLimits,
@@ -147,6 +148,7 @@ export async function buildApp(
     clientErrorHandler: createConnectionRefusal(connections, lingering, broker.log),
     // A node's path may be as long as a URL; Node's own limit on headers bounds both.
     routerOptions: { maxParamLength: 16 * 1024, ignoreTrailingSlash: false, caseSensitive: true },
+    ...(config.kafkaRest && { rewriteUrl: withoutSlashAtEnd }),
     // Requests in flight are completed; idle connections are closed at once.
     forceCloseConnections: 'idle',
     // Fastify's own 503 while it closes is not a problem of the catalogue; http/plugins/drain.ts sends one.

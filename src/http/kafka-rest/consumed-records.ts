@@ -1,6 +1,6 @@
 /**
  * Writes records as the dialect returns them: `{"topic","key","value","partition","offset","timestamp","headers"}`. Records of /v1 are
- * read in both formats: a value that came as JSON is the bytes of its text, and bytes that are JSON are that JSON.
+ * read in both formats: a key or value that came as JSON is the bytes of its JSON, and bytes that are JSON are that JSON.
  */
 import { isUtf8 } from 'node:buffer';
 import { JsonScanner, noPosition, scannerOf } from '../../core/json-scanner.ts';
@@ -73,7 +73,9 @@ function writeAsBase64(out: ResponseBytes, bytes: Buffer, plain: PlainRecords): 
   const { keyStart, keyEnd, valueStart, valueEnd } = plain;
   if (keyStart > 0) {
     out.template(keyName);
-    out.base64(bytes, keyStart, keyEnd, plain.isKeyBase64);
+    if (plain.isKeyBase64) out.base64(bytes, keyStart, keyEnd, true);
+    // With its quotes, as the serializers of JSON of Kafka's proxies have it.
+    else out.base64(bytes, keyStart - 1, keyEnd + 1, false);
     out.template(valueName);
   } else out.template(onlyValueName);
   if (plain.isValueBase64) out.bytes(bytes, valueStart - 1, valueEnd + 2);
@@ -116,11 +118,7 @@ function recordJson(
   );
   const write = format === 'json' ? asJson : asBase64;
   const keyText = parts.get('key');
-  // The bytes of a key that is a text are those of the text; in JSON it is the text.
-  const key =
-    keyText !== undefined && keyText !== 'null' && format === 'binary'
-      ? `"${Buffer.from(JSON.parse(keyText) as string).toString('base64')}"`
-      : write(keyText, parts.get('keyBase64'), true);
+  const key = write(keyText === 'null' ? undefined : keyText, parts.get('keyBase64'), true);
   const value = write(parts.get('value'), parts.get('valueBase64'));
   const headers = parts.get('headers');
   const more = headers === undefined ? '' : `,"headers":${headersJson(headers)}`;

@@ -84,7 +84,9 @@ export const kafkaRestConsumerRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
     },
   );
 
-  app.delete(base, { config: write, schema }, async (request, reply) => {
+  // Clients send {} with every call.
+  const ignoresBody = { config: write, schema: takesBody };
+  app.delete(base, ignoresBody, async (request, reply) => {
     await reader.close(await find(request));
     return done(reply);
   });
@@ -106,7 +108,7 @@ export const kafkaRestConsumerRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
     return reply.type(responseType(request)).send({ topics, ...pattern });
   });
 
-  app.delete(`${base}/subscription`, { config: write, schema }, async (request, reply) => {
+  app.delete(`${base}/subscription`, ignoresBody, async (request, reply) => {
     await instances.unsubscribe(await find(request));
     return done(reply);
   });

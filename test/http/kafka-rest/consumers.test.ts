@@ -217,7 +217,7 @@ t.test('records are read in the format of the instance, with their headers', asy
   const bytes = (text: string) => Buffer.from(text).toString('base64');
   t.match(await asBytes.poll('timeout=5000', kafkaBinary), [
     { key: bytes('{"id":1}'), value: bytes('{"a":12345678901}') },
-    { key: 'aw==', value: null },
+    { key: bytes('"k"'), value: null },
     { key: 'aw==', value: 'AP8=' },
   ]);
   t.same(errorOf(await asBytes.get('/records', kafkaJson)), [406, 40601]);
@@ -256,7 +256,7 @@ t.test('a value may hold what looks like the rest of a record', async (t) => {
     'also as bytes',
   );
   t.same(
-    encoded.map(({ key }: any) => decoded(key)),
+    encoded.map(({ key }: any) => JSON.parse(decoded(key))),
     polled.map(({ key }: any) => key),
   );
   t.same(encoded.at(-1).headers, polled.at(-1).headers);
@@ -320,7 +320,7 @@ t.test('values of all lengths, kinds and timestamps are the same in both formats
     const place = { topic: 'lengths', partition: 0, offset: i, timestamp: record.timestamp ?? Number };
     const ofKey = keyBase64 === base64('text') ? 'text' : (keyBase64 ?? key ?? null);
     t.match(asJson[i], { key: ofKey, value: ofJson, ...place }, `JSON, record ${i}`);
-    const keyBytes = keyBase64 ?? (key === undefined ? null : base64(key));
+    const keyBytes = keyBase64 ?? (key === undefined ? null : base64(JSON.stringify(key)));
     t.match(asBytes[i], { key: keyBytes, value: ofBytes, ...place }, `bytes, record ${i}`);
   }
 });

@@ -76,7 +76,8 @@ export const v3TopicConfigRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = asyn
     return change(request, reply, topic, { [name]: value ?? null });
   });
 
-  app.delete(`${base}/:name`, { config: changes, schema: ofConfig }, async (request, reply) => {
+  const ignoresBody = { ...ofConfig, body: z.unknown() };
+  app.delete(`${base}/:name`, { config: changes, schema: ignoresBody }, async (request, reply) => {
     const { topic, name } = request.params;
     return change(request, reply, topic, { [name]: null });
   });

@@ -139,7 +139,7 @@ export const v3TopicRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (app
 
   app.delete(
     '/clusters/:cluster/topics/:topic',
-    { config: changes, schema: { hide: true, params: v3TopicParams, querystring: noQuery } },
+    { config: changes, schema: { hide: true, params: v3TopicParams, querystring: noQuery, body: z.unknown() } },
     async (request, reply) => {
       await topicAdmin.delete(request.params.topic);
       return reply.code(204).send();
