@@ -1,6 +1,7 @@
 // Refuses requests whose Host header does not name this server. A page of another site can let its own name resolve to the address of
 // this server (DNS rebinding). The browser then treats the server as the page's own origin, and only Host shows the difference. Accepted
 // are the names of the loopback and of the machine, the advertised name, the configured names, and every IP address.
+import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
@@ -43,6 +44,7 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
   );
 
   app.addHook('onRequest', (request, _reply, done) => {
+    takeHostOfTarget(request.raw);
     const { host } = request.headers;
     // Without Host, this is HTTP/1.0: request-head.ts refuses other requests without it.
     if (takesAll || host === undefined || remembered.get(host)) return done();
@@ -64,6 +66,13 @@ async function installHostCheck(app: FastifyInstance, { names, metrics, log }: H
 }
 
 export const hostCheck = fp(installHostCheck, { name: 'host-check', fastify: '5.x' });
+
+/** A target with a host, as to a proxy, says which host is asked, and Host does not count (RFC 9112, 3.2.2). */
+function takeHostOfTarget({ url = '', headers }: IncomingMessage): void {
+  if (url.startsWith('/')) return;
+  const host = /^https?:\/\/([^/?#]*)/i.exec(url)?.[1];
+  if (host !== undefined) headers.host = host;
+}
 
 /** The name or address in a Host header, without port and brackets; undefined if it is malformed. */
 function nameIn(host: string): string | undefined {

@@ -46,6 +46,21 @@ t.test('on the loopback a server accepts its own names and addresses, and no oth
   t.equal(refused, 4403, 'nor does a socket stay open');
 });
 
+t.test('the host of a target counts, as to a proxy, and not Host beside it', async (t) => {
+  const { url } = await startTestServer(t);
+  const { host, port, hostname: address } = new URL(url);
+  const statusOf = async (target: string, header: string) => {
+    const socket = connect(Number(port), address);
+    socket.end(`GET ${target} HTTP/1.1\r\nHost: ${header}\r\nConnection: close\r\n\r\n`);
+    return Number((await text(socket)).split(' ')[1]);
+  };
+  const path = '/v1/nodes/?view=stat';
+  t.equal(await statusOf(`http://${host}${path}`, 'evil.example'), 200);
+  t.equal(await statusOf(`HTTP://${host}${path}`, 'evil.example'), 200);
+  t.equal(await statusOf(`http://evil.example${path}`, host), 403);
+  t.equal(await statusOf(`http://user@${host}${path}`, host), 400);
+});
+
 t.test('WEIR_ALLOWED_HOSTS adds names, and * accepts every name', async (t) => {
   const named = await startTestServer(t, { allowedHosts: ['proxy.example'] });
   t.equal(await statusFor(named.url, 'PROXY.example:80'), 200);
