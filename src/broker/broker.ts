@@ -271,6 +271,7 @@ export class Broker {
         sessionReaper: createSessionReaper(store.sessions, this.metrics, log, () => this.groups.timersDue()),
         nodeExpirer: createNodeExpirer(store.namespace, this.metrics, log),
         storedTotals: createStoredTotals(store, this.metrics, log),
+        eventLoopLag: this.metrics.eventLoopLag,
         statsSampler: new StatsSampler({
           metrics: this.metrics,
           requests: this.requestDurations,

@@ -9,15 +9,21 @@ export class EventLoopLag {
   readonly #sinceScrape = createHistogram();
   #maxMs = 0;
   #last = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Starts to measure. It goes on as long as the process does other work. */
-  constructor() {
+  /** Starts to measure, unless it does. It keeps no process from ending. */
+  start(): void {
     let due = performance.now() + everyMs;
-    setInterval(() => {
+    this.#timer ??= setInterval(() => {
       const now = performance.now();
       this.#note(Math.max(0, now - due));
       due = now + everyMs;
     }, everyMs).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   /** The largest lag since the last call, ms. */

@@ -34,6 +34,7 @@ export class ServerMetrics {
   constructor(pool: () => Reporters, workers: number) {
     this.#pool = pool;
     this.#own = createMetrics({ processLabels: { worker: 'primary' }, wholeText: () => this.#merge() });
+    this.#own.eventLoopLag.start();
     this.#own.gauge('workers', 'Workers that the server should have.', () => workers);
     this.#own.gauge('workers_serving', 'Workers of the server that serve.', () => this.#pool().servingCount);
     this.#deaths = this.#own.counter('workers_died_total', 'Processes of workers that ended without being told to.');
