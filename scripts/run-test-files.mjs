@@ -23,7 +23,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 /**
  * @typedef {{file: string, test: string, assertions: object[]}} Failure
- * @typedef {{files: number, tests: number, assertions: number, failures: Failure[]}} Summary `tests` are subtests without subtests of
+ * @typedef {{files: number, tests: number, assertions: number, failures: Failure[], skipped: {file: string, test: string, reason: string}[]}} Summary `tests` are subtests without subtests of
  * their own: tap itself counts assertions, of which one test may have one or thousands
  */
 
@@ -43,7 +43,7 @@ export function settingsOf(root) {
  * @returns {Promise<Summary>}
  */
 export async function runTestFiles(root, groups, { jobs, timeout, nodeArgs, results }) {
-  const summary = { files: 0, tests: 0, assertions: 0, failures: [] };
+  const summary = { files: 0, tests: 0, assertions: 0, failures: [], skipped: [] };
   const waiting = [...groups];
   const output = createWriteStream(join(root, results));
   output.write('TAP version 14\n');
@@ -212,6 +212,8 @@ function readTest(parser, file, names, summary) {
     readTest(child, file, [...names, child.name], summary);
   });
   parser.on('assert', (result) => {
+    if (result.skip)
+      summary.skipped.push({ file, test: [...names, result.name].join(' > '), reason: String(result.skip) });
     // The result of a subtest repeats what its own assertions say.
     if (subtests.has(result.name)) return;
     assertions += 1;

@@ -112,6 +112,7 @@ const results = values.results ?? 'build/results.tap';
 const named = values.together ? [positionals] : eachAlone(positionals);
 const first = await runTestFiles(root, positionals.length > 0 ? named : allGroups(), { ...settings, results });
 printFailures(first.failures);
+for (const { file, test, reason } of first.skipped) console.log(`SKIPPED   ${file}  ${test}: ${reason}`);
 const failedFiles = [...new Set(first.failures.map(({ file }) => file))];
 const count = `${number(first.tests)} tests in ${number(first.files)} files (${number(first.assertions)} assertions)${used()}`;
 if (failedFiles.length === 0) {

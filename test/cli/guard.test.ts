@@ -1,9 +1,12 @@
 // The guard of a command: whatever happens to weir, the broker or Redis, the command is dead before somebody else holds the lock.
+
+import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { lock } from '../../client/src/recipes/index.ts';
 import { startClient } from '../../client/test/client.ts';
+import { identifyProcess } from '../../src/embedded-redis/process-lock.ts';
 import { temporaryFolder, within } from '../../testbed/scope.ts';
 import { type CliResult, type StartedCli, TestCli } from '../helpers/cli.ts';
 import { startServerProcess } from '../helpers/process.ts';
@@ -103,17 +106,37 @@ function end(pid: number): void {
   }
 }
 
-/** The processes of a group that run; one that has ended, and is not waited for yet, does not. */
-function living(group: number): string[] {
-  return readdirSync('/proc').filter((pid) => {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-      const [state = '', , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return Number(pgrp) === group && !'ZX'.includes(state);
-    } catch {
-      return false;
-    }
-  });
+/** The processes of a group that run; one that has ended, and is not waited for yet, does not. The leader is found by its number alone. */
+function living(group: number): number[] {
+  return [...(identifyProcess(group) ? [group] : []), ...members(group).filter((pid) => pid !== group)];
+}
+
+/** As the guard finds them. */
+function members(group: number): number[] {
+  return readdirSync('/proc')
+    .filter((pid) => {
+      const [state = '', , processGroup] = statOf(pid);
+      return Number(processGroup) === group && !'ZX'.includes(state);
+    })
+    .map(Number);
+}
+
+/** What /proc says of a process, from its state on; nothing if it has ended. */
+function statOf(pid: number | string): string[] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return [];
+  }
+}
+
+/** Why the members of a group cannot be told here, in a sandbox, say, that hides them; false where they can. */
+function hidesGroups(): string | false {
+  const { pid = 0 } = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' });
+  t.teardown(() => end(pid));
+  if (members(pid).length > 0) return false;
+  return `skipped: /proc hides who is in a process group: of ${readdirSync('/proc').length} entries none is in ${pid}, of which it says: ${statOf(pid).slice(0, 4)}`;
 }
 
 t.test('a command gets its input, its fencing token, and ends weir with its exit code', async (t) => {
@@ -214,17 +237,21 @@ t.test('what a command leaves running in its group is stopped before the lock is
   await scene.takesOver(t, 'left');
 });
 
-t.test('what is dead in the group of a command, and nobody waits for, does not keep weir from ending', async (t) => {
-  const scene = new Scene(t);
-  const line = `${scene.leavesDead} sleep 0.1`;
-  const { code } = await scene.run(['lock', 'dead', '--ttl', '5m', '--grace', '2m', ...scene.sh(line)]);
-  t.equal(code, 0);
-  t.same(
-    scene.lines('orphans').map((pid) => living(Number(pid)).length),
-    [1],
-    'the parent that does not wait has not ended',
-  );
-});
+t.test(
+  'what is dead in the group of a command, and nobody waits for, does not keep weir from ending',
+  { skip: hidesGroups() },
+  async (t) => {
+    const scene = new Scene(t);
+    const line = `${scene.leavesDead} sleep 0.1`;
+    const { code } = await scene.run(['lock', 'dead', '--ttl', '5m', '--grace', '2m', ...scene.sh(line)]);
+    t.equal(code, 0);
+    t.same(
+      scene.lines('orphans').map((pid) => living(Number(pid)).length),
+      [1],
+      'the parent that does not wait has not ended',
+    );
+  },
+);
 
 t.test('signals are passed on to the command, whose end is that of weir', async (t) => {
   const scene = new Scene(t);

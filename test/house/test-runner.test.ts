@@ -43,6 +43,7 @@ t.test(
       throws: `t.test('throws later', async () => { setTimeout(() => { throw new Error('late'); }); await new Promise(() => setInterval(() => {}, 1000)); });`,
       empty: '',
       exits: `t.test('ends the process', async () => { process.exit(0); });`,
+      skips: `t.test('needs a tool', { skip: ['no such tool'].join() }, async (t) => { t.fail(); });`,
       last: good,
     });
     const { code, output } = run(folder, ['--together', ...files]);
@@ -53,12 +54,13 @@ t.test(
     t.same([...failed].sort(), ['empty', 'exits', 'fails', 'throws']);
     t.match(output, 'does not hold\n  not ok: one is two');
     t.match(output, 'throws later\n  not ok: late');
-    t.match(output, /\d tests in 6 files .* in .* min.*, \d+ failed in 4 files\n(FAILED.*\n){4,}$/);
+    t.match(output, /\d tests in 7 files .* in .* min.*, \d+ failed in 4 files\n(FAILED.*\n){4,}$/);
     t.match(
       output,
       /\nFAILED {4}\S+fails\.test\.js {2}does not hold: one is two\n/,
       'the log of a build may be cut before',
     );
+    t.match(output, /\nSKIPPED {3}\S+skips\.test\.js {2}needs a tool: no such tool\n/);
     const tap = readFileSync(join(folder, 'results.tap'), 'utf8');
     for (const name of ['first', 'last']) t.match(tap, new RegExp(`^ +ok \\d+ - \\S*/${name}.test.js`, 'm'));
   },
