@@ -40,7 +40,7 @@ export function makeCertificates(folder: string): Certificates {
 export const userCommands =
   '+get +set +del +unlink +exists +pexpire +rename +scan +strlen +hget +hset +hsetnx +hdel +hmget +hgetall ' +
   '+hkeys +hlen +hexists +hstrlen +hincrby +zadd +zrem +zrange +zcard +zcount +zscore +zremrangebyscore ' +
-  '+sadd +srem +scard +smembers +xadd +xlen +xrange +xrevrange +xread +xtrim +publish +subscribe ' +
+  '+sadd +srem +scard +smembers +rpush +lpop +lindex +xadd +xlen +xrange +xrevrange +xread +xtrim +publish +subscribe ' +
   '+unsubscribe +eval +evalsha +auth +hello +select +ping +time +info +wait +cluster|slots +cluster|info ' +
   '+command|info';
 export const userRules = `on >p@ss:word resetkeys ~{weir}:* ~{weir:* resetchannels &{weir}:appends &{weir}:removals -@all ${userCommands}`;

@@ -2,10 +2,12 @@
 // version. As a program (`npm run fixture:data -- test/fixtures/data-layout-N.tar.gz`) it writes that archive. Run it at the
 // last commit before the layout is raised.
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { WebSocket } from 'ws';
 import { untilServing } from './server-start.ts';
 
 /** What a test needs to continue with the data. */
@@ -13,10 +15,19 @@ export interface DataFacts {
   /** When it was written, ms: a test moves expiry times in Redis by the time since then. */
   madeAt: number;
   session: string;
+  /** Absent up to layout 4. */
+  writes?: SocketWrites;
   producer: { id: string; epoch: number };
   member: { memberId: string; memberEpoch: number; [secret: string]: unknown };
   /** By path of the request: the response before the server stopped. */
   reads: Record<string, unknown>;
+}
+
+/** The session of a socket, and some of its writes with the responses to them. */
+interface SocketWrites {
+  session: string;
+  lastSeq: number;
+  exchanged: { request: Record<string, unknown>; response: Record<string, unknown> }[];
 }
 
 const years = '12000d';
@@ -102,6 +113,7 @@ export async function fillWithEveryKind(url: string): Promise<DataFacts> {
     offsets: [{ topic: 'plain', partition: 1, offset: 1, metadata: 'all' }],
   });
 
+  const writes = await writeOnSocket(url);
   const reads: DataFacts['reads'] = {};
   const paths = [
     ...nodes.map(([path]) => `${path.replace(/\?.*/, '')}?view=node`),
@@ -119,7 +131,35 @@ export async function fillWithEveryKind(url: string): Promise<DataFacts> {
     '/groups/emptied/offsets',
   ];
   for (const path of paths) reads[path] = await send('GET', path);
-  return { madeAt: Date.now(), session, producer, member: joined, reads };
+  return { madeAt: Date.now(), session, writes, producer, member: joined, reads };
+}
+
+/** More writes with a sequence than the results of which are kept; the last ones are a create, one with a large result, and one that fails. */
+async function writeOnSocket(url: string): Promise<SocketWrites> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/socket`, 'weir.v1');
+  await once(socket, 'open');
+  const ask = async (request: Record<string, unknown>): Promise<Record<string, unknown>> => {
+    socket.send(JSON.stringify(request));
+    const [frame] = await once(socket, 'message');
+    return JSON.parse(String(frame));
+  };
+  const created = await ask({ id: 0, op: 'session', ttl: '24h' });
+  const ops = [
+    { op: 'create', path: '/kinds/by-socket' },
+    ...Array.from({ length: 296 }, (_, i) => ({ op: 'set', path: '/kinds/by-socket', data: `change ${i}` })),
+    { op: 'create', path: '/kinds/by-socket-', sequential: true },
+    { op: 'multi', ops: Array.from({ length: 20 }, (_, i) => ({ op: 'create', path: `/kinds/of-multi-${i}` })) },
+    { op: 'set', path: '/kinds/by-socket', version: 1_000_000 },
+  ];
+  const exchanged: SocketWrites['exchanged'] = [];
+  for (const [index, op] of ops.entries()) {
+    const request = { id: index + 1, ...op, seq: index + 1 };
+    const response = await ask(request);
+    if (index % 7 === 0 || index > 290) exchanged.push({ request, response });
+  }
+  socket.close();
+  const { session } = created.ok as { session: string };
+  return { session, lastSeq: ops.length, exchanged };
 }
 
 async function makeArchive(archive: string): Promise<void> {

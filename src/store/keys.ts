@@ -46,10 +46,12 @@ export function coordinationKeys(prefix: string) {
      * Hash by session id: `secret_hash`, `ttl_ms`, `created_at`; `label`, if its creator gave it one; with access control `identity`,
      * to which it belongs (lua/lib/session.lua); `report`, JSON, of a broker (broker/metadata/broker-directory.ts). The session exists
      * as long as this key. If it was attached to a
-     * connection also `connection_epoch`; and if it has written with a sequence `last_seq`, `results`, `results:<number>` and
-     * `result:<sequence>`, the results of its last writes (lua/lib/sequences.lua).
+     * connection also `connection_epoch`; and if it has written with a sequence `result:<sequence>`, the large ones among the results
+     * of its last writes (lua/lib/sequences.lua).
      */
     session: (id: string) => `${base}session:${id}`,
+    /** List by session id: the results of its last writes with a sequence, the newest last (lua/lib/sequences.lua). */
+    results: (id: string) => `${base}results:${id}`,
     /** Set by session id: the paths of its ephemeral nodes. */
     ephemerals: (id: string) => `${base}ephemerals:${id}`,
     /**

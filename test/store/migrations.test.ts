@@ -17,6 +17,7 @@ import { Store } from '../../src/store/store.ts';
 import { decodeEntry, type Transaction } from '../../src/store/tree/node-codec.ts';
 import type { DataFacts } from '../../testbed/data-fixture.ts';
 import { temporaryFolder } from '../../testbed/scope.ts';
+import { openPipeline } from '../helpers/pipeline.ts';
 import { startServerProcess } from '../helpers/process.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http, startTestServer, testConfig } from '../helpers/server.ts';
@@ -87,7 +88,7 @@ const opensAndWorks = async (t: Test, layout: number) => {
   const { socketPath } = await startTestRedis(t, { dataDir });
   const before = await historyOf(socketPath, layout);
   const { url } = await startTestServer(t, untilFarAway, { socketPath });
-  t.equal(await redisCommand(socketPath, ['HGET', root, 'layout']), '5');
+  t.equal(await redisCommand(socketPath, ['HGET', root, 'layout']), '6');
   t.equal(
     await redisCommand(socketPath, ['HGET', root, 'run_id']),
     null,
@@ -171,6 +172,25 @@ const opensAndWorks = async (t: Test, layout: number) => {
     t.match(next.body, { id: facts.producer.id, epoch: facts.producer.epoch + 1 });
   });
 
+  await t.test('a session goes on with its writes, and repeats of the last ones get the first results', async (t) => {
+    if (!facts.writes) return;
+    const { session, lastSeq, exchanged } = facts.writes;
+    const socket = await openPipeline(t, url);
+    t.match(await socket.ask({ op: 'session', attach: session }), { ok: { lastSeq } });
+    for (const { request, response } of exchanged.slice(9)) {
+      const { id: _, ...repeated } = request;
+      const { id: __, ...expected } = response;
+      t.match(await socket.ask(repeated), { ...expected, replayed: true }, `write ${String(request.seq)}`);
+    }
+    const [oldest] = exchanged;
+    t.match(await socket.ask({ ...oldest!.request }), { error: { code: 'OUT_OF_ORDER_SEQUENCE' } });
+    const next = { op: 'set', path: '/kinds/by-socket', data: 'after', seq: lastSeq + 1 };
+    t.match(await socket.ask(next), { ok: { stat: { version: 297 } } });
+    t.match(await socket.ask(next), { ok: { stat: { version: 297 } }, replayed: true });
+    t.match(await socket.ask({ op: 'session', end: true }), { ok: {} });
+    t.same(await redisCommand(socketPath, ['KEYS', `*${session.split('.')[0]}*`]), []);
+  });
+
   await t.test('the member of the group is still there, and commits', async (t) => {
     const { memberId, memberEpoch, memberSecret, assignment: owned } = facts.member;
     // Members of layout 2 have no secret.
@@ -184,7 +204,7 @@ const opensAndWorks = async (t: Test, layout: number) => {
   });
 };
 
-for (const layout of [2, 3, 4]) {
+for (const layout of [2, 3, 4, 5]) {
   t.test(`a data directory of layout ${layout} opens with all its data, and works`, (t) => opensAndWorks(t, layout));
 }
 
@@ -202,8 +222,8 @@ const steps = (
 ): [...typeof migrations, Migration, Migration] => [
   ...migrations,
   {
-    from: 5,
-    to: 6,
+    from: 6,
+    to: 7,
     run: async (data) => {
       for await (const { keys } of data.partitions()) {
         await data.command(keys.partition, (client) => client.hincrby(keys.partition, 'test_mark', 1));
@@ -212,8 +232,8 @@ const steps = (
     },
   },
   {
-    from: 6,
-    to: 7,
+    from: 7,
+    to: 8,
     run: async (data) => {
       for await (const name of data.children('/')) {
         const key = data.keys.node(`/${name}`);
@@ -250,7 +270,7 @@ t.test('an interrupted migration continues from the last complete layout, and be
   await eventually(() => visited >= 4, 'the migration is halfway');
   await cut.close();
   await opening;
-  t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['7', '5']);
+  t.match(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['8', '6']);
   await redisCommand(socketPath, ['DEL', '{weir}:migration']); // the lock expires
 
   const store = newStore(t, socketPath, steps());
@@ -258,7 +278,7 @@ t.test('an interrupted migration continues from the last complete layout, and be
   for (const key of partitions) t.ok(Number(await redisCommand(socketPath, ['HGET', key, 'test_mark'])) >= 1);
   const names = (await redisCommand(socketPath, ['ZRANGE', children('/'), '0', '-1'])) as string[];
   for (const name of names) t.equal(await redisCommand(socketPath, ['HGET', node(`/${name}`), 'test_mark']), name);
-  t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['7', null]);
+  t.same(await redisCommand(socketPath, ['HMGET', root, 'layout', 'migrated_to']), ['8', null]);
   t.equal(Math.floor(Number(await redisCommand(socketPath, ['HGET', root, 'zxid'])) / 2 ** 32), Math.floor(epoch));
 });
 
@@ -311,10 +331,10 @@ t.test('a running server stops with a clear message when a newer version has mig
   await newer.open();
   t.equal(await running.exited, 1);
   const fatal = running.log.find(({ level }) => level === 60);
-  t.match(fatal?.msg, /layout 7, which a newer version of Weirkeeper has written.*Upgrade this server/);
+  t.match(fatal?.msg, /layout 8, which a newer version of Weirkeeper has written.*Upgrade this server/);
 
   await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` }), {
-    message: /weir: The store holds data of layout 7.*Upgrade this server/,
+    message: /weir: The store holds data of layout 8.*Upgrade this server/,
   });
   await redisCommand(socketPath, ['HSET', root, 'layout', '1']);
   await t.rejects(startServerProcess(t, { WEIR_REDIS_URL: `unix://${socketPath}` }), {

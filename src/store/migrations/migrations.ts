@@ -3,6 +3,7 @@
 import { toLayout3 } from './layout-3.ts';
 import { toLayout4 } from './layout-4.ts';
 import { toLayout5 } from './layout-5.ts';
+import { toLayout6 } from './layout-6.ts';
 import type { StoredData } from './stored-data.ts';
 
 export interface Migration {
@@ -19,4 +20,5 @@ export const migrations: readonly Migration[] = [
   { from: 2, to: 3, run: toLayout3 },
   { from: 3, to: 4, run: toLayout4 },
   { from: 4, to: 5, run: toLayout5 },
+  { from: 5, to: 6, run: toLayout6 },
 ];

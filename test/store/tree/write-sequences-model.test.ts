@@ -17,7 +17,7 @@ type WriteResult = Awaited<ReturnType<Store['namespace']['write']>>;
 const runs = Number(process.env.WEIR_MODEL_RUNS ?? 40);
 /** How many of the newest results must be kept, and how many may be. */
 const keptMin = 256;
-const keptMax = 256 + 8 + 64;
+const keptMax = 256 + 15;
 
 const { socketPath } = await startTestRedis(t);
 const openStore = async () => {

@@ -50,8 +50,7 @@ async function newNode(): Promise<string> {
 }
 
 const dataOf = async (path: string) => (await namespace.get(path)).data.toString();
-const bucketsOf = async (id: string) =>
-  (await redis.hkeys(keys.session(id))).filter((field) => field.startsWith('results:'));
+const resultsOf = (id: string) => redis.llen(keys.results(id));
 
 t.test('attaching renews the session, raises its epoch, and says where its writes are', async (t) => {
   const session = await newSession();
@@ -199,18 +198,45 @@ t.test('the results of the last 256 writes are kept, and few more', async (t) =>
   for (const seq of [count - 255, count - 100, count]) t.match(await set(seq, path), { replayed: true });
   const tooOld = { code: 'OUT_OF_ORDER_SEQUENCE', message: /this one was before it; results are kept from \d+ on/ };
   for (const seq of [1, 400, count - 256 - 16]) await t.rejects(set(seq, path), tooOld);
-  t.ok((await bucketsOf(session.id)).length <= 256 / 8 + 2);
+  t.ok((await resultsOf(session.id)) < 256 + 16);
   t.match(await namespace.stat(path), { stat: { version: count } });
 });
 
-t.test('the results of the last 8,192 operations are kept, and few more', async (t) => {
+t.test('repeats in one call with new writes get results from the store and from the call', async (t) => {
+  const path = await newNode();
+  const { set } = await attach(await newSession());
+  const first = await Promise.all([1, 2, 3].map((seq) => set(seq, path)));
+  const all = await Promise.all([4, 2, 5, 4, 1, 5, 3].map((seq) => set(seq, path)));
+  const versions = all.map(({ replayed, results: [result] }) => [replayed, result!.stat!.version]);
+  t.same(versions, [
+    [false, 4],
+    [true, 2],
+    [false, 5],
+    [true, 4],
+    [true, 1],
+    [true, 5],
+    [true, 3],
+  ]);
+  t.same(all[1], { ...first[1], replayed: true });
+});
+
+t.test('large results are dropped with the small ones around them', async (t) => {
+  const path = await newNode();
   const session = await newSession();
-  const { write } = await attach(session);
-  const checks = Array.from({ length: 1000 }, (): Step => ({ op: 'check', path: '/' }));
-  for (let seq = 1; seq <= 40; seq += 1) await write(seq, ...checks);
-  t.match(await write(40 - 8, ...checks), { replayed: true }, 'the last nine, with 9,000 operations, are kept');
-  await t.rejects(write(8, ...checks), { code: 'OUT_OF_ORDER_SEQUENCE' });
-  t.ok((await bucketsOf(session.id)).length <= 3);
+  const { set, write } = await attach(session);
+  const far: Step = { op: 'set', path: `/${'x'.repeat(1000)}`, data: '' };
+  const isLarge = (seq: number) => seq % 50 === 0;
+  const each = (seq: number) => (isLarge(seq) ? write(seq, far) : set(seq, path));
+  for (let seq = 1; seq <= 600; seq += 100)
+    await Promise.allSettled(Array.from({ length: 100 }, (_, i) => each(seq + i)));
+  const kept = (await redis.hkeys(keys.session(session.id))).filter((field) => field.startsWith('result:'));
+  t.same(
+    kept.sort(),
+    [350, 400, 450, 500, 550, 600].map((seq) => `result:${seq}`),
+  );
+  await t.rejects(write(400, far), { code: 'NO_NODE', fields: { replayed: true } });
+  t.match(await set(399, path), { replayed: true });
+  t.match(await set(601, path), { replayed: false });
 });
 
 t.test('the results are limited by bytes, too', async (t) => {
@@ -223,7 +249,8 @@ t.test('the results are limited by bytes, too', async (t) => {
   await t.rejects(write(count - 8, far), { code: 'NO_NODE', fields: { replayed: true } }, '4 MiB of frames are kept');
   await t.rejects(write(8, far), { code: 'OUT_OF_ORDER_SEQUENCE' });
   const large = (await redis.hkeys(keys.session(session.id))).filter((field) => field.startsWith('result:'));
-  t.ok(large.length <= 20, `${large.length} results are kept`);
+  t.ok(large.length <= 13, `${large.length} results are kept`);
+  t.equal(await resultsOf(session.id), large.length);
   t.same(large.includes(`result:${count}`), true);
 });
 

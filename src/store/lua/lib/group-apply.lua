@@ -145,7 +145,7 @@ end
 local function write_sessions()
   for _, row in ipairs(update.sessions_to_renew) do redis.call('ZADD', keys.sessions, now_ms + tonumber(row[2]), row[1]) end
   for _, id in ipairs(update.sessions_to_end) do
-    redis.call('DEL', keys.session(id), keys.ephemerals(id))
+    redis.call('DEL', keys.session(id), keys.ephemerals(id), keys.results(id))
     redis.call('ZREM', keys.sessions, id)
   end
 end

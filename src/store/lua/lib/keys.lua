@@ -7,6 +7,7 @@ function keys.children(path) return keys.base .. 'children:' .. path end
 function keys.session(id) return keys.base .. 'session:' .. id end
 keys.events = keys.base .. 'transactions'
 late(keys, function()
+  function keys.results(id) return keys.base .. 'results:' .. id end
   function keys.ephemerals(id) return keys.base .. 'ephemerals:' .. id end
   function keys.response(id) return keys.base .. 'response:' .. id end
   function keys.group(group) return keys.base .. 'group:' .. group end

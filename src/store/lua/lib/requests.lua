@@ -92,7 +92,7 @@ late(requests, function()
     end
     if stored then return replay_of(stored) end
     local reply, outcome = carry_out(packed, at, count, is_refused, limits)
-    sequences.keep(id, seq, math.max(1, count), outcome)
+    sequences.keep(id, seq, outcome)
     return reply
   end
 

@@ -5,7 +5,7 @@
      and migrated data would be written in their old form. ]]
 do
   -- The layout of src/store/migrations; test/house compares the two.
-  local LAYOUT = '5'
+  local LAYOUT = '6'
   if not root.run or root.layout ~= LAYOUT then
     error(redis.error_reply('UNOPENED The store was emptied or converted; it must be opened again.'))
   end

@@ -6,75 +6,42 @@
      of writes that failed, so that a repeat after a lost response gets its first result. A write behind one that was lost is
      refused, so it takes no effect.
 
-     All is in the session's hash, and ends with it: `connection_epoch`; `last_seq`; `results`, packed: the number of the oldest
-     bucket, and the operations and bytes of all results; and the buckets, `results:<number>`. Each has the results of EACH
-     sequences that follow each other: their operations, the bytes of large results, then of each result its length and itself.
-     A bucket is written again with each result, so a large one is in a field of its own, `result:<sequence>`, with length 0 here.
+     The results are a list of their own, as a list takes one more without the others being read or written: the newest is its
+     last. Before each is a head: its sequence; then, as they were when it was stored, how many results there are, and the bytes of
+     all. So the last one has the state of the session's writes. A large result is in the session's hash, in the field
+     `result:<sequence>`, as the oldest of the list are read when they are dropped: the head has its bytes then, else 0. The
+     list is deleted with the session. `connection_epoch` is in its hash.
 
      The state of a session is read and written once for each call. ]]
 local sequences = { by_session = {}, has_changed = false }
 
 late(sequences, function()
-  local EACH = 8
   local INLINE_BYTES_MAX = 1024
-  local KEPT = '>ddd'
-  local BUCKET_HEAD, BUCKET_HEAD_BYTES = '>I4I4', 8
-  local RESULT_HEAD, RESULT_HEAD_BYTES = '>I4', 4
-  -- At least as many results are kept as one socket may have requests in flight, and operations in them (src/ws); and so many
-  -- bytes that the results of those fit, which are at most twice as large as the frames (the path of an error is there twice).
+  local KEPT_HEAD, KEPT_HEAD_BYTES = '>dI4I4I4', 20
+  -- At least as many results are kept as one socket may have requests in flight (src/ws), unless those behind have so many bytes that
+  -- the results of all that it may have fit, which are at most twice as large as the frames (the path of an error is there twice).
   local WRITES_MIN = 256
-  local OPERATIONS_MIN = 8192
   local BYTES_MIN = 10485760
-
-  local function bucket_of(seq) return math.floor((seq - 1) / EACH) end
-
-  local function field_of(number) return 'results:' .. whole(number) end
+  -- How many are dropped at once, as each time costs a command.
+  local DROPPED_MIN = 16
 
   local function large_field_of(seq) return 'result:' .. whole(seq) end
 
-  --- `parts` = the head, what was stored behind it, and the results that this call has added.
-  local function open_bucket(stored)
-    if not stored then return { text = false, parts = { '', '' }, operations = 0, large_bytes = 0, changed = false } end
-    local operations, large_bytes, from = struct.unpack(BUCKET_HEAD, stored)
-    return { text = stored, parts = { '', string.sub(stored, from) }, operations = operations, large_bytes = large_bytes, changed = false }
-  end
-
-  --- The state of a session, or nil if it has ended. `seq` = the sequence of a request, whose bucket is read together with it.
-  local function state_of(id, seq)
+  --- The state of a session, or nil if it has ended. `added` = what this call adds to the list; `large` = large results by sequence.
+  function sequences.begin(id)
     local state = sequences.by_session[id]
     if state ~= nil then return state or nil end
-    local number = bucket_of(seq)
-    local live, epoch, last_seq, kept, bucket =
-      unpack(redis.call('HMGET', keys.session(id), 'secret_hash', 'connection_epoch', 'last_seq', 'results', field_of(number)))
-    if not live then
+    local epoch = redis.call('HGET', keys.session(id), 'connection_epoch')
+    -- One that was never attached has no epoch.
+    if not epoch and redis.call('EXISTS', keys.session(id)) == 0 then
       sequences.by_session[id] = false
       return nil
     end
-    state = { epoch = tonumber(epoch or '0'), last_seq = tonumber(last_seq or '0'), buckets = {}, large = {} }
-    state.oldest, state.operations, state.bytes = struct.unpack(KEPT, kept or struct.pack(KEPT, 0, 0, 0))
-    state.buckets[number] = open_bucket(bucket)
+    state = { epoch = tonumber(epoch or '0'), last_seq = 0, count = 0, bytes = 0, added = {}, large = false }
+    local newest = redis.call('LINDEX', keys.results(id), -1)
+    if newest then state.last_seq, state.count, state.bytes = struct.unpack(KEPT_HEAD, newest) end
     sequences.by_session[id] = state
     return state
-  end
-
-  local function bucket(id, state, number)
-    local found = state.buckets[number]
-    if not found then
-      -- That of the next write may be a new one.
-      local is_new = number * EACH == state.last_seq
-      found = open_bucket(not is_new and redis.call('HGET', keys.session(id), field_of(number)))
-      state.buckets[number] = found
-    end
-    return found
-  end
-
-  --- The whole content of a bucket, with what this call has added.
-  local function content(of)
-    if not of.text then
-      of.parts[1] = struct.pack(BUCKET_HEAD, of.operations, of.large_bytes)
-      of.text = table.concat(of.parts)
-    end
-    return of.text
   end
 
   local function out_of_order(id, state, seq, why)
@@ -88,26 +55,24 @@ late(sequences, function()
 
   --- The result of an earlier write, as it was kept; or nil and an error, if it is not stored any more.
   local function stored_result(id, state, seq)
-    local number = bucket_of(seq)
-    if number < state.oldest then
+    local newer, added = state.last_seq - seq, state.added
+    if newer >= state.count then
       return nil,
         out_of_order(
           id, state, seq,
-          'the last write is ' .. whole(state.last_seq) .. ', and this one was before it; results are kept from ' .. whole(state.oldest * EACH + 1)
-            .. ' on. Read what it would have changed.'
+          'the last write is ' .. whole(state.last_seq) .. ', and this one was before it; results are kept from '
+            .. whole(state.last_seq - state.count + 1) .. ' on. Read what it would have changed.'
         )
     end
-    local text = content(bucket(id, state, number))
-    local at = BUCKET_HEAD_BYTES + 1
-    for _ = number * EACH + 1, seq - 1 do at = at + RESULT_HEAD_BYTES + struct.unpack(RESULT_HEAD, text, at) end
-    local length, from = struct.unpack(RESULT_HEAD, text, at)
-    if length == 0 then return state.large[seq] or redis.call('HGET', keys.session(id), large_field_of(seq)) end
-    return string.sub(text, from, from + length - 1)
+    local kept = added[#added - newer] or redis.call('LINDEX', keys.results(id), #added - newer - 1)
+    local _, _, _, large_bytes, from = struct.unpack(KEPT_HEAD, kept)
+    if large_bytes == 0 then return string.sub(kept, from) end
+    return state.large and state.large[seq] or redis.call('HGET', keys.session(id), large_field_of(seq))
   end
 
   --- Judges a write. Returns nothing if it is the next one; its stored result if it was carried out before; or nil and an error.
   function sequences.find(id, epoch, seq)
-    local state = state_of(id, seq)
+    local state = sequences.begin(id)
     if not state then
       return nil, { 'SESSION_EXPIRED', 'Session ' .. id .. ' has ended or never was; create a new one.', 'session', id }
     end
@@ -123,82 +88,74 @@ late(sequences, function()
       )
   end
 
-  --- Stores the result of the next write: bytes. It counts as `operations`, at least as one.
-  function sequences.keep(id, seq, operations, outcome)
+  --- Stores the result of the next write: bytes.
+  function sequences.keep(id, seq, outcome)
     local state = sequences.by_session[id]
-    local into = bucket(id, state, bucket_of(seq))
-    local parts = into.parts
+    local large_bytes = 0
     if #outcome > INLINE_BYTES_MAX then
+      state.large = state.large or {}
       state.large[seq] = outcome
-      into.large_bytes = into.large_bytes + #outcome
-      parts[#parts + 1] = struct.pack(RESULT_HEAD, 0)
-    else
-      parts[#parts + 1] = struct.pack(RESULT_HEAD, #outcome)
-      parts[#parts + 1] = outcome
+      large_bytes, outcome = #outcome, ''
     end
-    into.operations = into.operations + operations
-    into.changed, into.text = true, false
-    state.last_seq, state.changed, sequences.has_changed = seq, true, true
-    state.operations = state.operations + operations
-    state.bytes = state.bytes + RESULT_HEAD_BYTES + #outcome
+    state.last_seq, state.count = seq, state.count + 1
+    state.bytes = state.bytes + KEPT_HEAD_BYTES + large_bytes + #outcome
+    state.added[#state.added + 1] = struct.pack(KEPT_HEAD, seq, state.count, state.bytes, large_bytes) .. outcome
+    sequences.has_changed = true
   end
 
-  --- Drops the oldest buckets that are not needed: the results behind them are enough by number, by operations, or by bytes.
+  --- Drops the oldest results of the list.
+  local function drop(id, state, count)
+    local large = {}
+    for _, kept in ipairs(redis.call('LPOP', keys.results(id), count)) do
+      local seq, _, _, large_bytes = struct.unpack(KEPT_HEAD, kept)
+      if large_bytes > 0 then large[#large + 1] = large_field_of(seq) end
+      state.bytes = state.bytes - large_bytes - #kept
+    end
+    if #large > 0 then redis.call('HDEL', keys.session(id), unpack(large)) end
+    state.count = state.count - count
+  end
+
+  --- Drops the oldest results that are not needed: those behind them are enough by number, or by bytes. What this call adds is kept.
+  --- Returns whether it dropped any.
   local function prune(id, state)
-    local dropped = {}
-    local function enough(operations, bytes)
-      return state.last_seq - (state.oldest + 1) * EACH >= WRITES_MIN or operations >= OPERATIONS_MIN or bytes >= BYTES_MIN
+    local before, added = state.count, #state.added
+    local excess = math.min(state.count - WRITES_MIN, state.count - added)
+    if excess >= DROPPED_MIN then drop(id, state, excess) end
+    while state.bytes > BYTES_MIN and state.count > added do
+      local oldest = redis.call('LINDEX', keys.results(id), 0)
+      local _, _, _, large_bytes = struct.unpack(KEPT_HEAD, oldest)
+      if state.bytes - large_bytes - #oldest < BYTES_MIN then break end
+      drop(id, state, 1)
     end
-    while state.oldest < bucket_of(state.last_seq) and enough(state.operations, state.bytes) do
-      local oldest = bucket(id, state, state.oldest)
-      local operations = state.operations - oldest.operations
-      local bytes = state.bytes - oldest.large_bytes - (#content(oldest) - BUCKET_HEAD_BYTES)
-      if not enough(operations, bytes) then break end
-      state.operations, state.bytes = operations, bytes
-      state.buckets[state.oldest] = nil
-      dropped[#dropped + 1] = field_of(state.oldest)
-      if oldest.large_bytes > 0 then
-        for seq = state.oldest * EACH + 1, (state.oldest + 1) * EACH do
-          dropped[#dropped + 1] = large_field_of(seq)
-          state.large[seq] = nil
-        end
-      end
-      state.oldest = state.oldest + 1
-    end
-    if #dropped > 0 then redis.call('HDEL', keys.session(id), unpack(dropped)) end
+    return state.count < before
   end
 
   local function store_state(id, state)
-    prune(id, state)
-    local fields = { 'last_seq', whole(state.last_seq), 'results', struct.pack(KEPT, state.oldest, state.operations, state.bytes) }
-    for number, of in pairs(state.buckets) do
-      if of.changed then
-        fields[#fields + 1] = field_of(number)
-        fields[#fields + 1] = content(of)
-        of.changed = nil
-      end
+    local added = state.added
+    if prune(id, state) then
+      local seq, _, _, large_bytes, from = struct.unpack(KEPT_HEAD, added[#added])
+      added[#added] = struct.pack(KEPT_HEAD, seq, state.count, state.bytes, large_bytes) .. string.sub(added[#added], from)
     end
-    for seq, outcome in pairs(state.large) do
-      fields[#fields + 1] = large_field_of(seq)
-      fields[#fields + 1] = outcome
+    redis.call('RPUSH', keys.results(id), unpack(added))
+    if state.large then
+      for seq, outcome in pairs(state.large) do redis.call('HSET', keys.session(id), large_field_of(seq), outcome) end
     end
-    redis.call('HSET', keys.session(id), unpack(fields))
-    state.large, state.changed = {}, nil
+    state.added, state.large = {}, false
   end
 
   --- Writes the results that were kept since the last call of this function.
   function sequences.write()
     for id, state in pairs(sequences.by_session) do
-      if state and state.changed then store_state(id, state) end
+      if state and #state.added > 0 then store_state(id, state) end
     end
     sequences.has_changed = false
   end
 
   --- Raises the connection epoch of a session by `step`. Returns it, and the sequence of the last write.
   function sequences.attach(id, step)
-    local epoch, last_seq = unpack(redis.call('HMGET', keys.session(id), 'connection_epoch', 'last_seq'))
-    epoch = tonumber(epoch or '0') + step
+    local epoch = tonumber(redis.call('HGET', keys.session(id), 'connection_epoch') or '0') + step
     redis.call('HSET', keys.session(id), 'connection_epoch', whole(epoch))
-    return epoch, tonumber(last_seq or '0')
+    local newest = redis.call('LINDEX', keys.results(id), -1)
+    return epoch, newest and (struct.unpack(KEPT_HEAD, newest)) or 0
   end
 end)

@@ -9,7 +9,7 @@ function session.finish(id)
     local node = txn.node(path)
     if node and node.owner == id then txn.delete(node) end
   end
-  redis.call('DEL', keys.session(id), keys.ephemerals(id))
+  redis.call('DEL', keys.session(id), keys.ephemerals(id), keys.results(id))
   redis.call('HDEL', keys.ephemeral_bytes, id)
   redis.call('ZREM', keys.sessions, id)
   txn.finish()
