@@ -22,3 +22,23 @@ export function fairShares(wants: readonly number[], total: number): number[] {
     return level + 1;
   });
 }
+
+/**
+ * As fairShares(), but where equal shares would be smaller than `least`, fewer claimants get larger ones: who wants no more than
+ * an equal share has it all, and of the others the first ones have `least` or more each.
+ */
+export function largeShares(wants: readonly number[], total: number, least: number): number[] {
+  const equal = fairShares(wants, total);
+  const isCut = (want: number, i: number) => want > (equal[i] ?? 0);
+  const cut = wants.filter(isCut).length;
+  const whole = wants.reduce((sum, want, i) => sum + (isCut(want, i) ? 0 : want), 0);
+  let left = total - whole;
+  if (cut === 0 || left >= cut * least) return equal;
+  const share = Math.ceil(left / Math.max(1, Math.floor(left / least)));
+  return wants.map((want, i) => {
+    if (!isCut(want, i)) return want;
+    const given = Math.min(want, share, left);
+    left -= given;
+    return given;
+  });
+}

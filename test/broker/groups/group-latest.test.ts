@@ -187,11 +187,11 @@ t.test(
     await joinLatest('between', { topics: ['between'], memberId: 'm' });
     await consume(one.url, 'between', 'm');
     await produce(one.url, 'between', 0, ['a', 'b']);
-    await produce(one.url, 'between', 1, ['c', 'd']);
     // The call stores the position of the member, and the next one resumes there.
-    t.equal(valuesOf((await consume(one.url, 'between', 'm', '?maxRecords=2')).body).length, 2);
+    t.same(valuesOf((await consume(one.url, 'between', 'm', '?maxRecords=1')).body), ['a']);
+    await produce(one.url, 'between', 1, ['c', 'd']);
     await deleteBefore('between', 'latest');
-    t.same(valuesOf((await consume(one.url, 'between', 'm')).body), ['d']);
+    t.same(valuesOf((await consume(one.url, 'between', 'm')).body), ['c', 'd']);
     t.ok((await committedOf('between')).includes('between 0 2'));
   },
 );

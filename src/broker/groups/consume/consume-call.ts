@@ -205,7 +205,8 @@ export class ConsumeCall {
       const { valid, added } = cursorsOf(document, member, this.#cursors);
       const resets = [...valid.values()].filter(({ resetTo }) => resetTo !== undefined).slice(0, offsetsPerCommit);
       const isReset = (at: TopicPartition) => valid.get(cursorKey(at))?.resetTo !== undefined;
-      const previous = what.commitsPrevious ? before.filter((at) => !isReset(at)) : [];
+      const isCommitted = (at: TopicPartition) => valid.get(cursorKey(at))?.isCommitted === true;
+      const previous = what.commitsPrevious ? before.filter((at) => !isReset(at) && !isCommitted(at)) : [];
       const commit: GroupCommit['consume'] = {
         memberId: this.#memberId,
         callEpoch: this.#callEpoch,
@@ -223,10 +224,10 @@ export class ConsumeCall {
           positionsToRead: added,
           consume: commit,
         },
-        result: { member, valid, added, resets },
+        result: { member, valid, added, resets, previous },
       };
     });
-    const { member, valid, added, resets } = outcome.result;
+    const { member, valid, added, resets, previous } = outcome.result;
     this.#member = member;
     if (outcome.refused) {
       this.#isSuperseded = true;
@@ -237,8 +238,15 @@ export class ConsumeCall {
     this.#zxid = outcome.zxid;
     this.#lastSeq = outcome.lastSeq;
     if (this.#callEpoch === 'new') this.#callEpoch = outcome.callEpoch;
+    for (const at of previous) {
+      const cursor = valid.get(cursorKey(at));
+      if (cursor) cursor.isCommitted = true;
+    }
     for (const cursor of valid.values()) {
-      if (!cursor.isStored) this.#movedCursors.add(cursor);
+      if (!cursor.isStored) {
+        this.#movedCursors.add(cursor);
+        cursor.isCommitted = false;
+      }
       cursor.isStored = cursor.offset !== unknownOffset;
       cursor.start = undefined;
     }

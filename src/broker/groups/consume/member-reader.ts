@@ -1,7 +1,8 @@
-// Reads the logs of all partitions of a member at once, with an equal share of the limits of the call for each. The store
-// returns whole batches; records over the limits stay cached for the next call.
+// Reads the logs of all partitions of a member at once. They share the limits of a call: equally, where equal shares are large enough to
+// be worth a read, else the partitions take turns, and one that has few records gives all of them. The store returns whole batches; records
+// over the limits stay cached for the next call.
 
-import { fairShares } from '../../../core/fair-share.ts';
+import { largeShares } from '../../../core/fair-share.ts';
 import type { TopicPartition } from '../../../core/groups/group-document.ts';
 import type { BatchLines } from '../../../core/records/batch-lines.ts';
 import { FetchedRecords } from '../../../core/records/fetched-records.ts';
@@ -20,6 +21,8 @@ import { type MemberCursor, topicOf } from '../member-cursors.ts';
 export interface ConsumeCursor extends MemberCursor {
   /** Whether the offset is stored as the position of the member. */
   isStored: boolean;
+  /** Whether the stored position is known to be committed as an offset, or below the committed one. */
+  isCommitted?: boolean;
   /** An offset chosen by the reset policy, to be committed; with `isBack` even if a higher offset is committed. */
   resetTo?: { offset: number; isBack: boolean } | undefined;
   /** The offset of the first record that this call returns; undefined if it returns none of the partition. */
@@ -28,6 +31,8 @@ export interface ConsumeCursor extends MemberCursor {
   log?: LogBounds | 'missing';
   /** Just before that, as performance.now(). */
   boundsReadAt?: number;
+  /** The turn in which records were taken last; below 0 and random before that. */
+  turn?: number;
   /** Batches that were read from `offset` on and not returned yet. */
   prefetched?: Prefetched | undefined;
 }
@@ -72,7 +77,19 @@ export interface CursorRecords {
   records: ConsumedRecords;
 }
 
+/**
+ * The share of a partition for which it is worth being read, and its offset stored, in records: as many as Kafka's consumer returns at
+ * once, which takes them from one partition as well.
+ */
+const worthwhileShare = 500;
+/** Records that one prefetch reads of a partition, at most: a call for few records leaves some for the calls after it. */
+const prefetchedRecordsMax = 4 * worthwhileShare;
+/** How old the known bounds of a log may be when records are prefetched, ms. */
+const boundsAgeMsMax = 50;
+
 export class MemberReader {
+  /** How many calls have taken records so far. */
+  #turns = 0;
   readonly #topics: TopicCache;
   readonly #reader: LogReader;
   readonly #logs: Logs;
@@ -83,10 +100,12 @@ export class MemberReader {
     this.#logs = logs;
   }
 
-  /** Reads the bounds of the logs. Logs that the store has lost are created again. */
-  async refreshBounds(cursors: Iterable<ConsumeCursor>): Promise<void> {
-    const seen = [...cursors];
+  /** Reads the bounds of the logs, if they are not known or older than `ageMsMax`. Logs that the store has lost are created again. */
+  async refreshBounds(cursors: Iterable<ConsumeCursor>, ageMsMax = 0): Promise<void> {
     const boundsReadAt = performance.now();
+    const isOld = ({ boundsReadAt: at }: ConsumeCursor) => at === undefined || boundsReadAt - at >= ageMsMax;
+    const seen = [...cursors].filter(isOld);
+    if (seen.length === 0) return;
     let found = await this.#logs.bounds(seen);
     const missing = seen.filter((_, index) => !found[index]);
     if (missing.length > 0 && (await this.#topics.recreateLostLogs(missing))) found = await this.#logs.bounds(seen);
@@ -97,16 +116,15 @@ export class MemberReader {
   }
 
   /**
-   * Takes records up to the ends of the logs as they were read, and advances the cursors. Each partition gets an equal share of
-   * the limits, as far as it has records. If there are more partitions than records to return, the choice is random.
+   * Takes records up to the ends of the logs as they were read, and advances the cursors. The partitions have shares of the limits
+   * (sharesOf).
    */
   async takeRecords(
     cursors: Iterable<ConsumeCursor>,
     { maxRecords, maxBytes, form }: ConsumeLimits,
   ): Promise<CursorRecords[]> {
-    const behind = [...cursors].filter((cursor) => lagOf(cursor) > 0);
-    const first = Math.floor(Math.random() * behind.length);
-    const turns = sharesOf([...behind.slice(first), ...behind.slice(0, first)], { maxRecords, maxBytes });
+    const turns = sharesOf(cursors, { maxRecords, maxBytes });
+    this.#turns += 1;
     const reads = turns.map(async ({ cursor, limits }) => {
       const read = await prefetchedRecords(cursor, limits, form);
       if (read.isCut || read.count >= limits.maxRecords) return read;
@@ -125,6 +143,7 @@ export class MemberReader {
       if (records.count > 0) {
         taken.push({ cursor, records: new ConsumedRecords(cursor, records) });
         cursor.start ??= cursor.offset;
+        cursor.turn = this.#turns;
       }
       advance(cursor, records);
     }
@@ -134,17 +153,17 @@ export class MemberReader {
   /** Prefetches records for the next call, which may have the same limits. Cursors outside of their logs get none. */
   async prefetch(cursors: Iterable<ConsumeCursor>, { maxRecords, maxBytes, form }: ConsumeLimits): Promise<void> {
     const all = [...cursors];
-    await this.refreshBounds(all);
+    await this.refreshBounds(all, boundsAgeMsMax);
     for (const cursor of all) if (isOutOfRange(cursor)) cursor.prefetched = undefined;
-    const behind = all.filter((cursor) => lagOf(cursor) > 0);
-    const short = sharesOf(behind, { maxRecords, maxBytes }).filter(({ cursor, limits }) => {
+    const short = sharesOf(all, { maxRecords, maxBytes }).filter(({ cursor, limits }) => {
       const { prefetched, offset } = cursor;
       return !prefetched || prefetched.next - offset < limits.maxRecords;
     });
-    // Limited by bytes alone: a call for few records leaves some for the calls after it.
-    const unlimited = Number.MAX_SAFE_INTEGER;
     await Promise.all(
-      short.map(({ cursor, limits }) => this.#readMore(cursor, { ...limits, maxRecords: unlimited, form })),
+      short.map(({ cursor, limits }) => {
+        const maxRecords = Math.max(limits.maxRecords, prefetchedRecordsMax);
+        return this.#readMore(cursor, { ...limits, maxRecords, form });
+      }),
     );
   }
 
@@ -225,11 +244,18 @@ export function prefetchedBytesOf(cursors: Iterable<ConsumeCursor>): number {
   return sum;
 }
 
-/** The limits of each cursor; cursors without a share are left out. */
-function sharesOf(cursors: readonly ConsumeCursor[], { maxRecords, maxBytes }: RecordLimits) {
-  const shares = fairShares(cursors.map(lagOf), maxRecords);
+/**
+ * The limits of each cursor that has records and a share, as core/fair-share.ts divides them. Where not all have one, those come first from
+ * which records were taken longest ago.
+ */
+function sharesOf(cursors: Iterable<ConsumeCursor>, { maxRecords, maxBytes }: RecordLimits) {
+  const behind = [...cursors].filter((cursor) => lagOf(cursor) > 0);
+  // Calls that begin without a cached state would else always begin with the same partition.
+  for (const cursor of behind) cursor.turn ??= -Math.random();
+  behind.sort((one, other) => (one.turn ?? 0) - (other.turn ?? 0));
+  const shares = largeShares(behind.map(lagOf), maxRecords, worthwhileShare);
   const all = shares.reduce((sum, share) => sum + share, 0);
-  return cursors.flatMap((cursor, i) => {
+  return behind.flatMap((cursor, i) => {
     const share = shares[i] ?? 0;
     const limits = { maxRecords: share, maxBytes: Math.max(1, Math.floor((maxBytes * share) / all)) };
     return share > 0 ? [{ cursor, limits }] : [];

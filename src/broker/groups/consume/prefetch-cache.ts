@@ -22,7 +22,7 @@ interface LastCall {
   bytes: number;
   /** The prefetch in flight. */
   reading: Promise<void> | undefined;
-  /** Whether the bounds of the logs were read after the response. */
+  /** Whether the bounds of the logs were read after the response, or a moment before. */
   hasFreshBounds: boolean;
 }
 
@@ -46,7 +46,7 @@ export class PrefetchCache {
 
   /**
    * Removes and returns the state at which a call of the member can resume.
-   * @returns `hasFreshBounds` = the bounds of its logs were read after the last response; `isPrompt` = the call comes within
+   * @returns `hasFreshBounds` = the bounds of its logs were read after the last response, or a moment before; `isPrompt` = the call comes within
    *   `prefetchTtlMs` of the last response. Undefined if nothing is cached, or the request does not match the cached state
    */
   async take(
@@ -84,9 +84,9 @@ export class PrefetchCache {
     this.#count(last, prefetchedBytesOf(state.cursors.values()));
     if (this.#bytes > prefetchedBytesMax) this.#drop(last);
     if (!this.#dropping) this.#dropping = setTimeout(() => this.#dropOld(), prefetchTtlMs).unref();
-    const limits = { maxRecords, maxBytes: Math.min(maxBytes, memberBytesMax), form };
+    const limits = { maxRecords, maxBytes: Math.min(maxBytes, memberBytesMax - last.bytes), form };
     const hasMore = [...state.cursors.values()].some((cursor) => lagOf(cursor) > 0);
-    if (!mayPrefetch || !hasMore || this.#bytes + limits.maxBytes > prefetchedBytesMax) return;
+    if (!mayPrefetch || !hasMore || limits.maxBytes <= 0 || this.#bytes + limits.maxBytes > prefetchedBytesMax) return;
     this.#count(last, last.bytes + limits.maxBytes);
     last.reading = this.#prefetch(key, last, limits);
     // On failure the next call reads for itself and reports the error.
@@ -136,7 +136,11 @@ export class PrefetchCache {
   }
 }
 
+/** Drops what a store that has lost its newest changes would contradict. */
 function drop(last: LastCall): void {
-  for (const cursor of last.state.cursors.values()) cursor.prefetched = undefined;
+  for (const cursor of last.state.cursors.values()) {
+    cursor.prefetched = undefined;
+    cursor.isCommitted = false;
+  }
   last.hasFreshBounds = false;
 }
