@@ -13,6 +13,7 @@ import { installedRedisBinary, quietLog, startRedisNode } from '../testbed/redis
 import { freePort, temporaryFolder } from '../testbed/scope.ts';
 import { loadingRedis } from './helpers/loading-redis.ts';
 import { startServerProcess } from './helpers/process.ts';
+import { programToStart } from './helpers/programs.ts';
 import { startTestRedis } from './helpers/redis.ts';
 import { eventually, http, testConfig } from './helpers/server.ts';
 
@@ -217,10 +218,11 @@ t.test('a first start, and a restart with topics, log no error and nothing that 
 });
 
 t.test('SIGTERM ends a start that waits, and nothing is left behind', async (t) => {
-  const main = new URL('../src/main.js', import.meta.url).pathname;
+  const program = programToStart('src/main.js');
   const port = await freePort();
-  const env = { PATH: process.env.PATH ?? '', WEIR_PORT: String(port), WEIR_REDIS_URL: 'redis://127.0.0.1:1' };
-  const child = spawn(process.execPath, [main], { env, stdio: 'ignore' });
+  const own = { WEIR_PORT: String(port), WEIR_REDIS_URL: 'redis://127.0.0.1:1' };
+  const env = { PATH: process.env.PATH ?? '', ...program.env, ...own };
+  const child = spawn(process.execPath, [program.file], { env, stdio: 'ignore' });
   t.teardown(() => child.kill('SIGKILL'));
   const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
   await eventually(() => http(`http://127.0.0.1:${port}/health/live`).catch(() => undefined), 'it listens');

@@ -3,9 +3,12 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
+import { within } from './scope.ts';
 
 /** How many lines of its output an error shows. */
 const shownLines = 20;
+/** More than a start takes on a busy machine, less than the time of a test file, ms. */
+const servingMsMax = 150_000;
 /** How long the rest of the output may take after the end of the process, ms: a child of it may hold the pipe open. */
 const restMsMax = 500;
 
@@ -43,7 +46,10 @@ export async function untilServing(
     });
   });
   try {
-    await Promise.race([serving, ended]);
+    await within(Promise.race([serving, ended]), `${child.spawnargs.join(' ')} serves`, {
+      withinMs: servingMsMax,
+      evidence: () => output.join('\n'),
+    });
   } catch (error) {
     lines.close();
     errors?.close();

@@ -4,12 +4,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { runCommandLine } from '../../src/cli/program.ts';
 import { temporaryFolder, within } from '../../testbed/scope.ts';
-
-const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+import { bundledProgram, programToStart } from './programs.ts';
 
 export interface CliResult {
   code: number | NodeJS.Signals | null;
@@ -58,8 +56,14 @@ export class TestCli {
     t.teardown(() => process.chdir(before));
     const bin = join(this.folder, 'bin');
     mkdirSync(bin);
-    writeFileSync(join(bin, 'weir'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, { mode: 0o755 });
-    this.env = { PATH: `${bin}:${process.env.PATH ?? ''}`, HOME: this.folder, WEIR_URL: url, LANG: 'C.UTF-8' };
+    writeFileSync(join(bin, 'weir'), `#!/bin/sh\nexec '${process.execPath}' "$TEST_PROGRAM" "$@"\n`, { mode: 0o755 });
+    this.env = {
+      PATH: `${bin}:${process.env.PATH ?? ''}`,
+      HOME: this.folder,
+      WEIR_URL: url,
+      LANG: 'C.UTF-8',
+      TEST_PROGRAM: bundledProgram('src/cli/main.js'),
+    };
   }
 
   /** Runs `weir` with these arguments to its end, in this process: it costs a tenth of a process of its own. */
@@ -89,12 +93,14 @@ export class TestCli {
 
   /** Starts `weir`; its stdin is open. It is killed with the test. */
   start(args: readonly string[], env?: Record<string, string>): StartedCli {
-    return this.#spawn(process.execPath, [main, ...args], env);
+    const program = programToStart('src/cli/main.js');
+    return this.#spawn(process.execPath, [program.file, ...args], { ...program.env, ...env });
   }
 
   /** Starts a line of a shell; its stdin is open. It is killed with the test. */
   startShell(line: string, env?: Record<string, string>): StartedCli {
-    return this.#spawn('sh', ['-c', line], env);
+    const program = programToStart('src/cli/main.js');
+    return this.#spawn('sh', ['-c', line], { TEST_PROGRAM: program.file, ...program.env, ...env });
   }
 
   #spawn(program: string, args: readonly string[], env: Record<string, string> = {}): StartedCli {

@@ -1,10 +1,8 @@
 // Starts the server as a separate process, for tests that kill or stop it as an operator would.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { untilServing } from '../../testbed/server-start.ts';
-
-const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+import { programToStart } from './programs.ts';
 
 export interface ServerProcess {
   url: string;
@@ -17,8 +15,9 @@ export interface ServerProcess {
 
 /** Starts `weir` on a free port and waits until it serves; it is killed with the test. Rejects with its error output. */
 export async function startServerProcess(t: Test, env: Record<string, string> = {}): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH ?? '', WEIR_PORT: '0', ...env },
+  const program = programToStart('src/main.js');
+  const child = spawn(process.execPath, [program.file], {
+    env: { PATH: process.env.PATH ?? '', WEIR_PORT: '0', ...program.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   t.teardown(() => child.kill('SIGKILL'));

@@ -8,10 +8,9 @@ import t, { type Test } from 'tap';
 import { consoleFolder } from '../../src/config/package.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { loadingRedis } from '../helpers/loading-redis.ts';
+import { programToStart } from '../helpers/programs.ts';
 import { type PtyProcess, startOnPty } from '../helpers/pty.ts';
 import { eventually, http } from '../helpers/server.ts';
-
-const main = new URL('../../src/main.js', import.meta.url).pathname;
 
 /** What stays on the screen: of each line what was written after the cursor last went back to its beginning. */
 function screenOf({ output }: PtyProcess): string[] {
@@ -22,7 +21,8 @@ function screenOf({ output }: PtyProcess): string[] {
 
 async function start(t: Test, env: Record<string, string>): Promise<{ terminal: PtyProcess; url: string }> {
   const port = await freePort();
-  const terminal = startOnPty(t, [process.execPath, main, '--port', String(port)], env);
+  const program = programToStart('src/main.js');
+  const terminal = startOnPty(t, [process.execPath, program.file, '--port', String(port)], { ...program.env, ...env });
   return { terminal, url: `http://localhost:${port}` };
 }
 
@@ -82,7 +82,8 @@ t.test('on a terminal a taken port is one sentence, before Redis is looked for',
   t.teardown(() => holder.close());
   // Without a PATH no Redis is found.
   const env = { WEIR_DATA_DIR: temporaryFolder(t), PATH: '/usr/bin:/bin' };
-  const terminal = startOnPty(t, [process.execPath, main, '--port', String(port)], env);
+  const program = programToStart('src/main.js');
+  const terminal = startOnPty(t, [process.execPath, program.file, '--port', String(port)], { ...program.env, ...env });
   t.equal(await terminal.exited, 1);
   const lines = screenOf(terminal).filter((line) => line !== '');
   t.match(lines, [/^weir: Port \d+ of 127\.0\.0\.1 is in use by another program\. .*--port\.$/]);
@@ -98,8 +99,9 @@ t.test('the form of the log can be chosen: JSON on a terminal, lines in a pipe, 
   json.terminal.type('\x03');
   t.equal(await json.terminal.exited, 0);
 
-  const child = spawn(process.execPath, [main, '--log-format', 'pretty', '--port', '0'], {
-    env: { PATH: process.env.PATH ?? '', WEIR_DATA_DIR: temporaryFolder(t) },
+  const program = programToStart('src/main.js');
+  const child = spawn(process.execPath, [program.file, '--log-format', 'pretty', '--port', '0'], {
+    env: { PATH: process.env.PATH ?? '', WEIR_DATA_DIR: temporaryFolder(t), ...program.env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.teardown(() => child.kill('SIGKILL'));

@@ -8,19 +8,19 @@ import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { installedRedisBinary, startRedisNode } from '../../testbed/redis-node.ts';
 import { freePort, temporaryFolder } from '../../testbed/scope.ts';
 import { startServerProcess } from '../helpers/process.ts';
+import { programToStart } from '../helpers/programs.ts';
 import { startTestRedis } from '../helpers/redis.ts';
 import { eventually, http } from '../helpers/server.ts';
 import { startWorkers } from '../helpers/workers.ts';
-
-const main = new URL('../../src/main.js', import.meta.url).pathname;
 
 /** Runs a server that is expected to end by itself. */
 async function run(
   t: Test,
   env: Record<string, string>,
 ): Promise<{ code: number | null; stderr: string; stdout: string }> {
-  const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH ?? '', WEIR_PORT: '0', WEIR_WORKERS: '2', ...env },
+  const program = programToStart('src/main.js');
+  const child = spawn(process.execPath, [program.file], {
+    env: { PATH: process.env.PATH ?? '', WEIR_PORT: '0', WEIR_WORKERS: '2', ...program.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   t.teardown(() => child.kill('SIGKILL'));
