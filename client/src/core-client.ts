@@ -27,7 +27,7 @@ export class CoreClient implements AsyncDisposable {
    * Sends any request of the API over HTTP, with the token, and again if that may help: `request({ path: '/v1/brokers' })`. A write has
    * one Idempotency-Key for all attempts. @returns the JSON of the response, or undefined if there is none. @throws WeirError
    */
-  request<T>(request: ApiRequest): Promise<T> {
+  async request<T>(request: ApiRequest): Promise<T> {
     return this.internals.http.json(request);
   }
 

@@ -82,6 +82,15 @@ export function closedError(what: string): WeirError {
   return new WeirError({ code: 'CLOSED', detail: `${what} is closed.` });
 }
 
+/** More than a client keeps waits already. @param what waits, as the subject and verb of a sentence */
+export function bufferFull(what: string): WeirError {
+  return new WeirError({
+    code: 'BUFFER_FULL',
+    detail: `${what}; wait for results before calling more.`,
+    retryable: true,
+  });
+}
+
 /** Close codes that say that the requests are wrong, or their sender must not send them; 4408 and 4429 pass. */
 export function isFatalClose(code: number): boolean {
   return code >= 4400 && code < 4500 && code !== 4408 && code !== 4429;

@@ -1,8 +1,9 @@
 // A link over HTTP, for where no WebSocket opens: requests one after the other, watches as server-sent events, and a session that is
 // renewed by requests.
-import { closedError, errorOfProblem, WeirError } from './errors.ts';
+import { bufferFull, closedError, errorOfProblem, WeirError } from './errors.ts';
 import { type Http, nodeUrl, queryOf } from './http.ts';
 import { sendByHttp } from './http-requests.ts';
+import { waitingMax } from './http-turns.ts';
 import type {
   Link,
   LinkOptions,
@@ -39,13 +40,7 @@ export class HttpLink implements Link {
   /** In the order of the calls: each waits for the one before it. */
   async request<T>(request: LinkRequest, { signal }: RequestOptions = {}): Promise<LinkResult<T>> {
     if (this.#endedBy) throw this.#endedBy;
-    if (this.#waiting >= waitingMax) {
-      throw new WeirError({
-        code: 'BUFFER_FULL',
-        detail: `${this.#waiting} requests wait to be sent.`,
-        retryable: true,
-      });
-    }
+    if (this.#waiting >= waitingMax) throw bufferFull(`${this.#waiting} requests wait to be sent`);
     this.#waiting += 1;
     const turn = this.#last;
     const result = turn.then(() => {
@@ -77,6 +72,7 @@ export class HttpLink implements Link {
   }
 
   watch(spec: WatchSpec, sink: WatchSink): LinkWatch {
+    if (this.#endedBy) throw this.#endedBy;
     let { since } = spec;
     let hasBegun = false;
     let stream: AbortController | undefined;
@@ -117,9 +113,15 @@ export class HttpLink implements Link {
         }
         await sleep(backoffMs(this.#settings, attempt), controller.signal).catch(() => {});
       }
+      // The link has ended between two attempts.
+      if (stream === controller && this.#endedBy) sink.failed(this.#endedBy);
     };
     const begin = () => {
-      if (stream || this.#closed.signal.aborted) return;
+      if (stream) return;
+      if (this.#endedBy) {
+        sink.failed(this.#endedBy);
+        return;
+      }
       const { controller, unlink } = linkedController(this.#closed.signal);
       stream = controller;
       void run(controller).finally(unlink);
@@ -196,5 +198,4 @@ export class HttpLink implements Link {
   }
 }
 
-const waitingMax = 10_000;
 const closeMsMax = 2000;

@@ -1,6 +1,7 @@
 // Requests over HTTP: repeated until there is a response that says something, through any broker, each taking effect once.
 import { Brokers } from './brokers.ts';
-import { closedError, errorOfProblem, WeirError, withMaybeDone } from './errors.ts';
+import { closedError, errorOfProblem, noResponse, WeirError, withMaybeDone } from './errors.ts';
+import { HttpTurns } from './http-turns.ts';
 import { backoffMs, type Settings } from './options.ts';
 import { linkedController, now, sleep, uniqueId } from './time.ts';
 import type { Problem } from './wire.ts';
@@ -28,6 +29,7 @@ export class Http {
   readonly #settings: Settings;
   readonly #brokers: Brokers;
   readonly #closed: AbortSignal;
+  readonly #turns = new HttpTurns();
 
   constructor(settings: Settings, closed: AbortSignal) {
     this.#settings = settings;
@@ -64,6 +66,7 @@ export class Http {
 
   async #repeat(request: HttpRequest & { signal: AbortSignal }, isWrite: boolean, waitMs: number): Promise<Response> {
     const { signal } = request;
+    const { retryForMs } = this.#settings;
     const beganAt = now();
     let maybeDone = false;
     for (let attempt = 0; ; attempt += 1) {
@@ -71,7 +74,14 @@ export class Http {
       let failure: WeirError;
       let pauseMs = backoffMs(this.#settings, attempt);
       try {
-        const response = await this.#attempt(url, request, responseMsMax + waitMs);
+        const send = () => this.#attempt(url, request, responseMsMax + waitMs);
+        const sendInTime = () => {
+          if (now() - beganAt <= retryForMs) return send();
+          const late = noResponse(retryForMs, url);
+          throw maybeDone ? withMaybeDone(late) : late;
+        };
+        // One that waits at the server takes no turn, so that it keeps none from others.
+        const response = await (waitMs > 0 ? send() : this.#turns.run(sendInTime, signal));
         if (response.ok || response.status === 304) return response;
         failure = await problemOf(response);
         if (!failure.retryable) throw failure;
@@ -87,7 +97,7 @@ export class Http {
         failure = unreachable(url, error, maybeDone);
         this.#brokers.failed(url);
       }
-      if (now() - beganAt + pauseMs > this.#settings.retryForMs) throw maybeDone ? withMaybeDone(failure) : failure;
+      if (now() - beganAt + pauseMs > retryForMs) throw maybeDone ? withMaybeDone(failure) : failure;
       this.#settings.onEvent({ type: 'retry', url, attempt: attempt + 1, reason: failure.message });
       await sleep(pauseMs, signal);
     }
@@ -97,7 +107,8 @@ export class Http {
    * Opens a response that goes on without an end, such as server-sent events. It is tried once.
    * @throws WeirError; TypeError and the like if there is no response
    */
-  stream(path: string, headers: { [name: string]: string }, signal: AbortSignal): Promise<Response> {
+  async stream(path: string, headers: { [name: string]: string }, signal: AbortSignal): Promise<Response> {
+    if (this.#closed.aborted) throw closedError('The client');
     return this.#once(async (url) =>
       this.#settings.fetch(url + path, { headers: await this.#headers(headers), signal }),
     );

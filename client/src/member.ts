@@ -30,6 +30,7 @@ export class Member {
 
   /** Commits an offset. Resolves when the server has it. @throws WeirError STALE_MEMBER_EPOCH if the partition was taken away */
   commit(topic: string, partition: number, offset: number): Promise<void> {
+    if (this.#hasLeft) return Promise.reject(closedError('The consumer'));
     const result = this.#commits.add(topic, partition, offset);
     this.#connected.sendCommits();
     return result;

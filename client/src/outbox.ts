@@ -1,6 +1,6 @@
 // The requests of a pipelined socket that have no result yet: those that wait, and those that were sent. It numbers the writes of the
 // session, and brings them back into the order of their numbers when a connection or a place in the order is lost (guarantee S5).
-import { errorOfProblem, WeirError, withMaybeDone } from './errors.ts';
+import { bufferFull, errorOfProblem, type WeirError, withMaybeDone } from './errors.ts';
 import { isTreeWrite, type LinkRequest, type LinkResult } from './link.ts';
 import type { SessionState } from './session-state.ts';
 import { type Deferred, deferred, now } from './time.ts';
@@ -76,8 +76,7 @@ export class Outbox {
   add(request: LinkRequest, text: string, isTriedOnce: boolean): Entry {
     const bytes = byteLength(text);
     if (this.#waiting.length >= waitingMax.requests || this.#waitingBytes + bytes > waitingMax.bytes) {
-      const detail = `${this.#waiting.length} requests with ${this.#waitingBytes} bytes wait to be sent; wait for results before calling more.`;
-      throw new WeirError({ code: 'BUFFER_FULL', detail, retryable: true });
+      throw bufferFull(`${this.#waiting.length} requests with ${this.#waitingBytes} bytes wait to be sent`);
     }
     const operations = request.op === 'multi' ? (request.ops as unknown[]).length : 1;
     const entry: Entry = {
