@@ -163,7 +163,7 @@ t.test('a member consumes batches of several topics, with all that it needs to g
   await http(one.partition(1), 'POST', { records: records(5, 5) });
   await http(two.all, 'POST', { records: Array(20).fill({ value: 'x'.repeat(200) }) });
 
-  const first = await consume('after=0&maxRecords=12', 'gzip');
+  const first = await consume('after=0&maxRecords=16', 'gzip');
   t.match(first.response, { next: Number, memberEpoch: Number, assignment: Array, partitions: Array });
   t.notOk('records' in first.response);
   t.ok(first.headers.get('weir-zxid'));
@@ -179,7 +179,7 @@ t.test('a member consumes batches of several topics, with all that it needs to g
       nextOffset,
     );
   }
-  const repeated = await consume('after=0&maxRecords=12', 'gzip');
+  const repeated = await consume('after=0&maxRecords=16', 'gzip');
   t.same(repeated.records, first.records, 'a repeat has the same records');
   t.same(repeated.response.partitions, first.response.partitions);
   const consumeJson = async (query: string) => {
