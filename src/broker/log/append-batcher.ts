@@ -16,6 +16,8 @@ interface Pending {
   /** The compressed batch, if its topic is compressed: that is done while earlier batches are appended. */
   compressed: Promise<BatchToAppend> | undefined;
   origin: Origin | undefined;
+  /** Bytes of the records as they were given. */
+  size: number;
   resolve(appended: AppendResult): void;
   reject(error: unknown): void;
 }
@@ -65,9 +67,9 @@ export class AppendBatcher {
     const isCompressed = topic.config['compression.type'] === 'gzip';
     const size = batch.records.length;
     this.#bytesInFlight += size;
-    const appended = new Promise<AppendResult>((resolve, reject) => {
+    return new Promise<AppendResult>((resolve, reject) => {
       const compressed = isCompressed ? compressedBatch(batch) : undefined;
-      const pending = { batch, compressed, origin, resolve, reject };
+      const pending = { batch, compressed, origin, size, resolve, reject };
       const key = logKey(topic.topicId, partition);
       const queue = this.#queues.get(key);
       if (queue) {
@@ -77,9 +79,6 @@ export class AppendBatcher {
       const newQueue = [pending];
       this.#queues.set(key, newQueue);
       void this.#flush(topic, partition, newQueue, () => this.#queues.delete(key));
-    });
-    return appended.finally(() => {
-      this.#bytesInFlight -= size;
     });
   }
 
@@ -93,46 +92,49 @@ export class AppendBatcher {
       try {
         await this.#send(topic, partition, appendBatch);
       } catch (error) {
-        for (const { reject } of appendBatch) reject(error);
+        this.#reject(appendBatch, error);
         // Batches that wait are refused, too: no request waits twice for a store that is away (guarantee E3), and none is appended
         // to a log that is missing now and may be created again before an earlier one is tried again.
-        if (hasCode(error, 'STORE_UNAVAILABLE'))
-          for (const { reject } of queue.splice(0)) reject(new AppendNotSentError());
-        else if (hasCode(error, 'UNKNOWN_TOPIC')) for (const { reject } of queue.splice(0)) reject(error);
+        if (hasCode(error, 'STORE_UNAVAILABLE')) this.#reject(queue.splice(0), new AppendNotSentError());
+        else if (hasCode(error, 'UNKNOWN_TOPIC')) this.#reject(queue.splice(0), error);
       }
     }
     close();
   }
 
-  async #send({ name, topicId }: TopicInfo, partition: number, appendBatch: readonly Pending[]): Promise<void> {
-    const batches = await readyBatches(appendBatch);
-    const live = appendBatch.flatMap((pending, index) =>
-      pending.origin?.isDead ? [] : [{ ...pending, batch: required(batches[index], 'batch of an append') }],
-    );
-    if (live.length < appendBatch.length)
-      for (const { origin, reject } of appendBatch) if (origin?.isDead) reject(droppedError());
-    if (live.length === 0) return;
+  async #send({ name, topicId }: TopicInfo, partition: number, appendBatch: Pending[]): Promise<void> {
+    await ready(appendBatch);
+    const dead = takeDead(appendBatch);
+    if (dead.length > 0) this.#reject(dead, droppedError());
+    if (appendBatch.length === 0) return;
     const end = this.#duration.startTimer();
-    const results = await this.#logs
-      .append(
-        topicId,
-        partition,
-        live.map(({ batch }) => batch),
-      )
-      .finally(end);
-    for (const [index, { batch, resolve, reject }] of live.entries()) {
+    const batches = appendBatch.map(({ batch }) => batch);
+    const results = await this.#logs.append(topicId, partition, batches).finally(end);
+    let [records, bytes] = [0, 0];
+    for (const [index, pending] of appendBatch.entries()) {
       const result = required(results[index], 'result of an append');
       if (result instanceof ServiceError) {
-        reject(result);
+        this.#reject([pending], result);
         continue;
       }
       if (result.replayed) this.#replays.inc();
       else {
-        this.#appendedRecords.inc(batch.count);
-        this.#appendedBytes.inc(batch.records.length);
-        this.#traffic.noteAppended(name, batch.count, batch.records.length);
+        records += pending.batch.count;
+        bytes += pending.batch.records.length;
       }
-      resolve(result);
+      this.#bytesInFlight -= pending.size;
+      pending.resolve(result);
+    }
+    if (records === 0) return;
+    this.#appendedRecords.inc(records);
+    this.#appendedBytes.inc(bytes);
+    this.#traffic.noteAppended(name, records, bytes);
+  }
+
+  #reject(refused: readonly Pending[], error: unknown): void {
+    for (const { size, reject } of refused) {
+      this.#bytesInFlight -= size;
+      reject(error);
     }
   }
 }
@@ -141,10 +143,22 @@ async function compressedBatch(batch: BatchToAppend): Promise<BatchToAppend> {
   return { ...batch, records: await compressRecords(batch.records) };
 }
 
-/** The batches of an append batch as they are stored; without compression they are ready at once. */
-function readyBatches(appendBatch: readonly Pending[]): BatchToAppend[] | Promise<BatchToAppend[]> {
-  if (appendBatch.every(({ compressed }) => compressed === undefined)) return appendBatch.map(({ batch }) => batch);
-  return Promise.all(appendBatch.map(({ batch, compressed }) => compressed ?? batch));
+/** Waits until the batches are as they are stored; without compression they are at once. */
+async function ready(appendBatch: readonly Pending[]): Promise<void> {
+  if (appendBatch.every(({ compressed }) => compressed === undefined)) return;
+  await Promise.all(
+    appendBatch.map(async (pending) => {
+      pending.batch = await (pending.compressed ?? pending.batch);
+    }),
+  );
+}
+
+/** Removes the batches whose sender is dead, and returns them. */
+function takeDead(appendBatch: Pending[]): Pending[] {
+  if (!appendBatch.some(({ origin }) => origin?.isDead)) return [];
+  const all = appendBatch.splice(0);
+  for (const pending of all) if (!pending.origin?.isDead) appendBatch.push(pending);
+  return all.filter(({ origin }) => origin?.isDead);
 }
 
 /** How many of the waiting batches fit into one append batch. */

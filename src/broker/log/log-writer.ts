@@ -6,6 +6,7 @@ import { partitionForKey } from '../../core/records/partitioner.ts';
 import { bytesAsText } from '../../core/records/record-fields.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
 import { nameRefusedRecord, type RecordBatch, type Spread, spreadRecords } from '../../core/records/request-batches.ts';
+import { required } from '../../core/required.ts';
 import { afterPartialSuccess, hasCode, ServiceError } from '../../core/service-error.ts';
 import type { AppendResult } from '../../store/log/log-replies.ts';
 import type { BatchToAppend, DeduplicationKey, Fence, Logs, RequestTimestamps } from '../../store/log/logs.ts';
@@ -210,15 +211,14 @@ export class LogWriter {
       }
     }
     const rest = [...spread.batches.keys()].filter((partition) => partition !== home);
-    const appending = Promise.allSettled(
-      rest.map(async (partition) => {
-        done.push([partition, await this.#append(topic, request, spread, partition)]);
-      }),
-    );
+    const appending = Promise.allSettled(rest.map((partition) => this.#append(topic, request, spread, partition)));
     turn?.sent(topic, rest, deduplicationKey);
-    const appends = await appending;
+    const failures: unknown[] = [];
+    for (const [index, append] of (await appending).entries()) {
+      if (append.status === 'rejected') failures.push(append.reason);
+      else done.push([required(rest[index], 'partition of an append'), append.value]);
+    }
     done.sort(([a], [b]) => a - b);
-    const failures = appends.flatMap((append) => (append.status === 'rejected' ? [append.reason] : []));
     if (failures.length === 0) {
       turn?.settled(topic, home === undefined ? rest : [home, ...rest], deduplicationKey);
       return { spread, done };
@@ -232,16 +232,29 @@ export class LogWriter {
   }
 
   /** Appends the records for one partition; at the home partition that may be no records, only the note of the request. */
-  async #append(topic: TopicInfo, request: ProduceRequest, spread: Spread, partition: number): Promise<AppendResult> {
-    const { topicId } = topic;
+  #append(topic: TopicInfo, request: ProduceRequest, spread: Spread, partition: number): Promise<AppendResult> {
     const { fence, deduplicationKey: key, origin } = request;
     const records = spread.batches.get(partition);
-    const times = timesOf(topic, spread);
+    const timestamps = timesOf(topic, spread);
     // A fence is checked where there are records to append; one whose node is lost is refused at the home partition already.
-    const batch: BatchToAppend = records
-      ? { ...records, fence, timestamps: times }
-      : { ...noRecords, fence: fence?.refusal ? fence : undefined, timestamps: times };
-    if (!key) return this.#batcher.append(topic, partition, batch, origin);
+    const checked = records ? fence : fence?.refusal ? fence : undefined;
+    const found = records ?? noRecords;
+    const batch: BatchToAppend = checked || timestamps ? { ...found, fence: checked, timestamps } : found;
+    return key
+      ? this.#appendOnce(topic, spread, partition, batch, key, origin)
+      : this.#batcher.append(topic, partition, batch, origin);
+  }
+
+  /** Appends a batch that may be a repeat. */
+  async #appendOnce(
+    topic: TopicInfo,
+    spread: Spread,
+    partition: number,
+    batch: BatchToAppend,
+    key: DeduplicationKey,
+    origin: Origin | undefined,
+  ): Promise<AppendResult> {
+    const { topicId } = topic;
     const { partitionCount: partitions } = spread;
     if (key.kind === 'key') {
       return this.#batcher.append(topic, partition, { ...batch, deduplication: { ...key, partitions } }, origin);

@@ -2,6 +2,7 @@
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { bytes, decodeReply, integer, type ReplyValue } from '../scripts.ts';
+import type { BatchToAppend } from './batch.ts';
 
 export interface AppendResult {
   /** -1 if the batch has no records for this partition. */
@@ -36,8 +37,17 @@ export function decodeBatches(heads: string, texts: readonly ReplyValue[]): Stor
   return batches;
 }
 
-/** Decodes the reply to one batch of logs/append. @param runId of the Redis that replied */
-export function decodeAppendReply(reply: ReplyValue, runId: string): AppendResult | ServiceError {
+/**
+ * Decodes the reply to one batch of logs/append.
+ * @param call what is the same for all batches of the call: its time by Redis' clock, and the run id of the Redis that replied
+ */
+export function decodeAppendReply(
+  reply: ReplyValue,
+  { count: given }: BatchToAppend,
+  { timestamp: now, runId }: Pick<AppendResult, 'timestamp' | 'runId'>,
+): AppendResult | ServiceError {
+  if (typeof reply === 'number')
+    return { replayed: false, baseOffset: reply, count: given, timestamp: now, partitions: 0, runId };
   try {
     const [replayed, baseOffset, count, timestamp, partitions] = decodeReply('logs/append', reply);
     return {

@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
+import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
 import { type IdempotencyKey, logIdempotencyArguments, storedResponseLimits } from '../idempotency.ts';
 import { appendsChannel, type PartitionKeys, partitionKeys } from '../keys.ts';
@@ -116,18 +117,22 @@ export class Logs {
     }
     const seen = this.#beginCall(topicId, partition);
     const [shown, ...replies] = await this.#call('logs/append', topicId, partition, args);
-    const runId = this.#connection.runIdOf(this.#keys(topicId, partition).partition);
-    const results = replies.map((reply) => decodeAppendReply(reply, runId));
-    const appended = results.flatMap((result, index) => {
-      const batch = batches[index];
-      if (!batch || result instanceof ServiceError || result.replayed || result.count === 0) return [];
-      const { baseOffset, count, timestamp } = result;
-      return [{ baseOffset, count, timestamp, records: batch.records }];
+    const [start, end, cleaned, createdAt, time] = shown as ReplyValue[];
+    const call = {
+      timestamp: integer(time),
+      runId: this.#connection.runIdOf(this.#keys(topicId, partition).partition),
+    };
+    const appended: StoredBatch[] = [];
+    const results = batches.map((batch, index) => {
+      const result = decodeAppendReply(required(replies[index], 'result of a batch'), batch, call);
+      if (!(result instanceof ServiceError) && !result.replayed && result.count > 0) {
+        const { baseOffset, count, timestamp } = result;
+        appended.push({ baseOffset, count, timestamp, records: batch.records });
+      }
+      return result;
     });
-    if (appended.length > 0) {
-      const [start, end, cleaned, createdAt] = shown as ReplyValue[];
+    if (appended.length > 0)
       this.#observer?.onBatches({ topicId, partition }, seen(start, end, cleaned, createdAt), appended, true);
-    }
     return results;
   }
 

@@ -17,9 +17,11 @@
                 after the present), { fence, token, lost } (lost = the error text if the broker refuses the token, unless the
                 request is a repeat), and { key, fingerprint, partitions } or
                 { producer, epoch, sequence, home, joined, partitions, identity, actor } (lib/log-producer.lua)
-     Returns { 'OK', { start offset, end offset, offset up to which the log is compacted, time of its creation in ms }, result, … }
-             with one result for each batch: { 'OK', replayed (1/0), base offset (-1: no records), number of
-             records, time in ms, number of partitions that the request was spread over, or 0 } or an error
+     Returns { 'OK', { start offset, end offset, offset up to which the log is compacted, time of its creation in ms, time of the
+             append in ms }, result, … }
+             with one result for each batch: the base offset of one without checks; of others { 'OK', replayed (1/0),
+             base offset (-1: no records), number of records, time in ms, number of partitions that the request was spread
+             over, or 0 } or an error
      Errors  UNKNOWN_TOPIC for all; of one batch, in order: IDEMPOTENCY_KEY_REUSED; FORBIDDEN (producer), PRODUCER_FENCED
              (field epoch), UNKNOWN_PRODUCER, OUT_OF_ORDER_SEQUENCE (fields expected, got); TOO_MANY_REQUESTS (stored results); BAD_REQUEST
              (fields timestamp, now); FENCED (field token), TOO_MANY_REQUESTS (fences)
@@ -104,8 +106,10 @@ local function append(at)
     bounds.next = base + count
     bounds.total = bounds.total + #records
   end
-  if checks then note(checks, state, base, count) end
-  return { 'OK', 0, base, count, now_ms, checks and checks.partitions or 0 }
+  -- Most batches have no checks, and the caller knows all else of their result: a list would cost it and Redis more.
+  if not checks then return base end
+  note(checks, state, base, count)
+  return { 'OK', 0, base, count, now_ms, checks.partitions or 0 }
 end
 
 local before = bounds.next
@@ -115,5 +119,5 @@ if bounds.next > before then
   redis.call('HSET', log.partition, 'next', whole(bounds.next), 'total', whole(bounds.total))
   redis.call('PUBLISH', channel, message_head .. log.summary(bounds))
 end
-reply[2] = { bounds.start, bounds.next, bounds.cleaned, bounds.created_at }
+reply[2] = { bounds.start, bounds.next, bounds.cleaned, bounds.created_at, now_ms }
 return reply
