@@ -23,8 +23,10 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 /**
  * @typedef {{file: string, test: string, assertions: object[]}} Failure
- * @typedef {{files: number, tests: number, assertions: number, failures: Failure[], skipped: {file: string, test: string, reason: string}[]}} Summary `tests` are subtests without subtests of
- * their own: tap itself counts assertions, of which one test may have one or thousands
+ * @typedef {{file: string, test: string, reason: string}} Skipped
+ * @typedef {{files: number, tests: number, assertions: number, failures: Failure[], skipped: Skipped[], cpuByFile: Map<string, number>}}
+ * Summary `tests` are subtests without subtests of their own: tap itself counts assertions, of which one test may have one or thousands.
+ * `cpuByFile` is in s; what it takes to load the server counts for the first file of a process
  */
 
 /** What .taprc says of the processes, for the command `tap` as well. */
@@ -43,7 +45,7 @@ export function settingsOf(root) {
  * @returns {Promise<Summary>}
  */
 export async function runTestFiles(root, groups, { jobs, timeout, nodeArgs, results }) {
-  const summary = { files: 0, tests: 0, assertions: 0, failures: [], skipped: [] };
+  const summary = { files: 0, tests: 0, assertions: 0, failures: [], skipped: [], cpuByFile: new Map() };
   const waiting = [...groups];
   const output = createWriteStream(join(root, results));
   output.write('TAP version 14\n');
@@ -95,6 +97,10 @@ class TestProcess {
       detached: true,
     });
     this.#child = child;
+    child.on('message', ({ file, cpu }) => {
+      // tap sends messages of its own.
+      if (cpu !== undefined) this.#summary.cpuByFile.set(file, cpu);
+    });
     running.add(child);
     let tap = '';
     child.stdout.setEncoding('utf8').on('data', (text) => {

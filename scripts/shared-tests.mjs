@@ -3,6 +3,7 @@
 // Each file is a test of its own, of which what the file calls `t` stands for.
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { cpuSeconds } from './cpu-time.mjs';
 
 // The program that started it has been killed: nobody waits for these tests, and for what they have started.
 process.once('disconnect', () => process.kill(0, 'SIGTERM'));
@@ -15,8 +16,10 @@ const timeoutMs = Number(process.env.TAP_TIMEOUT ?? 300) * 1000;
 // Of all files; each has its own below.
 root.setTimeout(timeoutMs * files.length);
 for (const file of files) {
+  const before = cpuSeconds();
   await root.test(file, { timeout: timeoutMs }, async (t) => {
     giveTestsTo(t);
     await import(pathToFileURL(resolve(file)).href);
   });
+  if (before !== undefined) process.send?.({ file, cpu: cpuSeconds() - before });
 }

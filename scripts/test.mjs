@@ -6,13 +6,15 @@
 // Up to three files that failed are run again, alone: a machine that was too busy for them is told from a fault. What passes only
 // then is listed as unstable, by name; it does not fail the run.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { cpuSeconds } from './cpu-time.mjs';
 import { runTestFiles, settingsOf } from './run-test-files.mjs';
 
 const FILES_RUN_AGAIN = 3;
+/** So many of the files that take most CPU are told, of a run of more. */
+const DEAREST_SHOWN = 20;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const number = (value) => value.toLocaleString('en');
 
@@ -66,15 +68,16 @@ const eachAlone = (files) => files.map((file) => [file]);
 /** How long it took, and how much CPU all processes used, where /proc tells it: what to look at when tests become slow. */
 function used() {
   const minutes = `${(performance.now() / 60_000).toFixed(1)} min`;
-  try {
-    // Its own processes that have ended, and theirs, in hundredths of a second.
-    const fields = readFileSync('/proc/self/stat', 'utf8')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    return ` in ${minutes} with ${number(Math.round((Number(fields[13]) + Number(fields[14])) / 100))} s of CPU`;
-  } catch {
-    return ` in ${minutes}`;
-  }
+  const cpu = cpuSeconds();
+  return cpu === undefined ? ` in ${minutes}` : ` in ${minutes} with ${number(Math.round(cpu))} s of CPU`;
+}
+
+/** The files that take most, where to look first when tests become slow. */
+function printDearest(cpuByFile) {
+  if (cpuByFile.size <= DEAREST_SHOWN) return;
+  const dearest = [...cpuByFile].sort(([, one], [, other]) => other - one).slice(0, DEAREST_SHOWN);
+  console.log('\nMost CPU:');
+  for (const [file, cpu] of dearest) console.log(`${cpu.toFixed(1).padStart(6)} s  ${file}`);
 }
 
 function printFailures(failures) {
@@ -111,6 +114,7 @@ const settings = { jobs: Number(values.jobs ?? jobs), timeout: Number(values.tim
 const results = values.results ?? 'build/results.tap';
 const named = values.together ? [positionals] : eachAlone(positionals);
 const first = await runTestFiles(root, positionals.length > 0 ? named : allGroups(), { ...settings, results });
+printDearest(first.cpuByFile);
 printFailures(first.failures);
 for (const { file, test, reason } of first.skipped) console.log(`SKIPPED   ${file}  ${test}: ${reason}`);
 const failedFiles = [...new Set(first.failures.map(({ file }) => file))];

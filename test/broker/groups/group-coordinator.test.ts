@@ -155,8 +155,8 @@ t.test(
 t.test('a consume call that waits for long keeps the session of its member alive', async (t) => {
   const { url } = await startTestServer(t);
   await createTopic(url, 'orders', 1);
-  await join(url, 'g', { topics: ['orders'], memberId: 'a', sessionTimeout: '500ms' });
-  const { status, body } = await consume(url, 'g', 'a', '?wait=2s');
+  await join(url, 'g', { topics: ['orders'], memberId: 'a', sessionTimeout: '1500ms' });
+  const { status, body } = await consume(url, 'g', 'a', '?wait=4s');
   t.equal(status, 200);
   t.equal(count(body.assignment), 1);
 });

@@ -241,11 +241,11 @@ t.test('there are so many sessions and producers and no more; those that exist g
 t.test('another broker ends the sessions of one that is gone', async (t) => {
   const first = await startTestServer(t);
   const second = await startTestServer(t, {}, first.target);
-  const { body } = await http(`${first.url}/v1/sessions`, 'POST', { ttl: '500ms' });
-  await http(`${first.url}/v1/nodes/orphan?mode=ephemeral&session=${body.session}`, 'PUT', '');
+  const { body } = await http(`${first.url}/v1/sessions`, 'POST', { ttl: '1500ms' });
+  const orphan = await http(`${first.url}/v1/nodes/orphan?mode=ephemeral&session=${body.session}`, 'PUT', '');
+  t.equal(orphan.status, 201);
   await first.close();
   await eventually(async () => (await http(`${second.url}/v1/nodes/orphan`)).status === 404, 'the survivor reaps');
-  t.pass();
 });
 
 t.test(

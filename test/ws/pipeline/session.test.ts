@@ -87,7 +87,7 @@ t.test('an idle peer keeps its session, and a frozen one loses it though its con
     ['idle', idle],
     ['frozen', frozen],
   ] as const) {
-    await socket.ask({ op: 'session', ttl: '600ms' });
+    await socket.ask({ op: 'session', ttl: '2s' });
     await socket.ask({ op: 'create', path: `/${name}`, mode: 'ephemeral', seq: 1 });
   }
   await watcher.ask({ op: 'watch', path: '/frozen' });
@@ -105,7 +105,7 @@ t.test('an idle peer keeps its session, and a frozen one loses it though its con
 t.test('the session outlives its socket for its time to live, and not longer', async (t) => {
   const server = await startTestServer(t);
   const socket = await openPipeline(t, server.url);
-  const { ok } = await socket.ask({ op: 'session', ttl: '800ms' });
+  const { ok } = await socket.ask({ op: 'session', ttl: '3s' });
   await socket.ask({ op: 'create', path: '/e', mode: 'ephemeral', seq: 1 });
   socket.ws.terminate();
   const again = await openPipeline(t, server.url);
