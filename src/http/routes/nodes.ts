@@ -144,7 +144,8 @@ export const nodesRoutes: FastifyPluginAsyncZodOpenApi<NodesOptions> = async (ap
         headers: onlyDescribed(z.looseObject(ifNoneMatch)),
         response: {
           200: {
-            description: 'By `view`: the raw bytes with their own type, of which the types here are examples, or JSON.',
+            description:
+              'By `view`: the raw bytes with their own type, of which the types here are examples, or JSON. `view=node` gives a `Node`, `view=stat` a `NodeStat`, `view=children` `Children`, `view=tree` a `Tree`. No document can say which of them a parameter selects, and raw JSON may be anything: a generated client takes the result for any of these, and its caller names the one that was asked for.',
             headers: z.object({
               etag: z.string().optional(),
               'weir-stat': z.string().optional(),
