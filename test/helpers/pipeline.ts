@@ -25,7 +25,10 @@ export interface TestPipeline {
 
 /** Opens a pipelined socket, which is closed when the test ends. */
 export async function openPipeline(t: Test, url: string, options: WebSocket.ClientOptions = {}): Promise<TestPipeline> {
-  const ws = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/socket`, 'weir.v1', options);
+  const ws = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/socket`, 'weir.v1', {
+    handshakeTimeout: 60_000,
+    ...options,
+  });
   const received: any[] = [];
   const byId = new Map<unknown, any>();
   let [frameCount, lastId] = [0, 1_000_000];

@@ -17,7 +17,7 @@ export interface TestSocket {
 
 /** Opens a socket at `url` (http:// or ws://), which is closed when the test ends. */
 export async function openSocket(t: Test, url: string, headers: Record<string, string> = {}): Promise<TestSocket> {
-  const ws = new WebSocket(url.replace(/^http/, 'ws'), { headers });
+  const ws = new WebSocket(url.replace(/^http/, 'ws'), { headers, handshakeTimeout: 60_000 });
   const frames: any[] = [];
   ws.on('message', (data: Buffer) => frames.push(JSON.parse(data.toString())));
   const closed = new Promise<number>((resolve) => ws.on('close', resolve));

@@ -1,7 +1,7 @@
 // /metrics of a server with several workers: the sum over all of them, from whichever is asked, and never less than before.
 import t from 'tap';
 import { eventually, http } from '../helpers/server.ts';
-import { onNewConnection, startWorkers, type WorkersServer } from '../helpers/workers.ts';
+import { isRunning, onNewConnection, startWorkers, type WorkersServer } from '../helpers/workers.ts';
 
 /** The value of a metric, by its name with its labels as printed. */
 async function value(server: WorkersServer, name: string): Promise<number> {
@@ -59,7 +59,7 @@ t.test('a worker that hangs is left out in time, and counted; what it had counte
   t.equal(await value(server, puts), 10);
   const [first] = server.workers();
   process.kill(first!.pid, 'SIGSTOP');
-  t.teardown(() => process.kill(first!.pid, 'SIGCONT'));
+  t.teardown(() => isRunning(first!.pid) && process.kill(first!.pid, 'SIGCONT'));
   // A connection that reaches the worker that hangs has no response: others do.
   const text = await eventually(async () => {
     const timeout = AbortSignal.timeout(10_000);

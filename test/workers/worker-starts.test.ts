@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { redisCommand } from '../../src/embedded-redis/redis-command.ts';
 import { installedRedisBinary, startRedisNode } from '../../testbed/redis-node.ts';
-import { freePort, temporaryFolder } from '../../testbed/scope.ts';
+import { freePort, temporaryFolder, within } from '../../testbed/scope.ts';
 import { startServerProcess } from '../helpers/process.ts';
 import { programToStart } from '../helpers/programs.ts';
 import { startTestRedis } from '../helpers/redis.ts';
@@ -31,7 +31,8 @@ async function run(
   child.stderr.on('data', (data) => {
     stderr += data;
   });
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const code = await within(closed, 'the server ends', { evidence: () => `${stdout}${stderr}` });
   return { code, stderr, stdout };
 }
 
