@@ -76,8 +76,10 @@ export class Http {
       try {
         const send = () => this.#attempt(url, request, responseMsMax + waitMs);
         const sendInTime = () => {
-          if (now() - beganAt <= retryForMs) return send();
-          const late = noResponse(retryForMs, url);
+          // Also what is never repeated is sent once.
+          const turnMsMax = Math.max(retryForMs, responseMsMax);
+          if (now() - beganAt <= turnMsMax) return send();
+          const late = noResponse(turnMsMax, url);
           throw maybeDone ? withMaybeDone(late) : late;
         };
         // One that waits at the server takes no turn, so that it keeps none from others.
