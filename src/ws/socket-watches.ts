@@ -27,7 +27,7 @@ export interface SocketWatchParts<Id> {
   hub: Pick<WatchHub, 'watch'>;
   connection: WatchConnection;
   /** The handshake: its client has the watches, and must be allowed to. */
-  request: Pick<FastifyRequest, 'clientKey' | 'may' | 'require'>;
+  request: Pick<FastifyRequest, 'clientKey' | 'mayReadNode' | 'require'>;
   limit: WatchLimit;
   frames: WatchFrames<Id>;
 }
@@ -83,8 +83,7 @@ export class SocketWatches<Id extends string | number> {
         frames.failed(id, error);
       },
     };
-    const mayRead = (below: string) => request.may('read', 'nodes', below);
-    const watched = { ...wanted, path, ...(mode === 'recursive' && { mayRead }) };
+    const watched = { ...wanted, path, ...(mode === 'recursive' && { mayRead: request.mayReadNode }) };
     this.#watches.set(id, { path, handle: hub.watch(watched, sink, connection), release });
   }
 

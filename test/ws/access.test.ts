@@ -56,6 +56,31 @@ t.test('a browser sends its token as a subprotocol, which is never selected', as
   t.match(frames, [{ type: 'watching', id: 'a' }]);
 });
 
+t.test(
+  'all recursive watches of a client have one function for what it may read: an event is matched once for all',
+  async (t) => {
+    const { server, policy } = await start(t);
+    const open = await startTestServer(t);
+    for (const { url, broker, headers } of [
+      { ...server, headers: policy.as('billing') },
+      { ...open, headers: {} },
+    ]) {
+      const readers: unknown[] = [];
+      const watch = broker.watches.watch.bind(broker.watches);
+      broker.watches.watch = (request, sink, connection) => {
+        if (request.mode === 'recursive') readers.push(request.mayRead);
+        return watch(request, sink, connection);
+      };
+      const socket = await openSocket(t, `${url}/v1/watch`, headers);
+      for (const id of ['a', 'b', 'c']) socket.send({ type: 'watch', id, path: '/app', mode: 'recursive' });
+      await socket.frame({ type: 'watching', id: 'c' });
+      t.equal(readers.length, 3);
+      t.equal(new Set(readers).size, 1);
+      t.equal(typeof readers[0], broker === server.broker ? 'function' : 'undefined');
+    }
+  },
+);
+
 t.test('each watch is checked when it starts, and each event of a recursive one', async (t) => {
   const { server, policy, admin } = await start(t);
   const socket = await openSocket(t, `${server.url}/v1/watch`, policy.as('billing'));

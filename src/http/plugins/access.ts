@@ -52,6 +52,11 @@ declare module 'fastify' {
     /** @throws ServiceError FORBIDDEN, or AUTH_REQUIRED for an anonymous client */
     require(verb: Verb, kind: Kind, name: string): void;
     may(verb: Verb, kind: Kind, name: string): boolean;
+    /**
+     * Which nodes the caller may read, also after the policy has changed; undefined = all, as there is no policy. It is one function for
+     * each request, so that all watches of a socket, which have the same one, are matched together.
+     */
+    readonly mayReadNode: ((path: string) => boolean) | undefined;
     /** As require(), for a node and everything below it. */
     requireSubtree(verb: Verb, path: string): void;
     /**
@@ -106,6 +111,15 @@ async function installAccess(app: FastifyInstance, { access, tls }: AccessOption
   });
   app.decorateRequest('may', function may(this: FastifyRequest, verb: Verb, kind: Kind, name: string) {
     return this.caller.rights.allows(verb, { kind, name });
+  });
+  const nodeReaders = new WeakMap<FastifyRequest, (path: string) => boolean>();
+  app.decorateRequest('mayReadNode', {
+    getter(this: FastifyRequest) {
+      if (!access.isOn) return undefined;
+      const reader = nodeReaders.get(this) ?? ((path: string) => this.may('read', 'nodes', path));
+      nodeReaders.set(this, reader);
+      return reader;
+    },
   });
   app.decorateRequest('requireSubtree', function requireSubtree(this: FastifyRequest, verb: Verb, path: string) {
     access.requireSubtree(this.caller, verb, path, this);

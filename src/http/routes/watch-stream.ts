@@ -65,7 +65,7 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
         data,
         once,
         since: lastEventId ? Number(lastEventId) : since,
-        ...(mode === 'recursive' && { mayRead: (path: string) => request.may('read', 'nodes', path) }),
+        ...(mode === 'recursive' && { mayRead: request.mayReadNode }),
       });
       return reply;
     },
