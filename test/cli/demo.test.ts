@@ -2,7 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import t from 'tap';
+import { Cli } from '../../src/cli/cli.ts';
+import { clusterDemo } from '../../src/cli/demo/cluster-demo.ts';
+import { within } from '../../testbed/scope.ts';
 import { TestCli } from '../helpers/cli.ts';
 import { eventually } from '../helpers/server.ts';
 
@@ -52,4 +56,16 @@ t.test('Ctrl-C ends it in order, and kill -9 leaves no process', async (t) => {
   const killed = await begun();
   killed.child.kill('SIGKILL');
   for (const url of killed.urls) await eventually(() => isGone(url), 'its broker is gone');
+});
+
+t.test('Ctrl-C between a step and the wait for the return key ends it, too', async (t) => {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  const demo = new Cli({
+    env: { PATH: process.env.PATH ?? '' },
+    stdin: stdin as unknown as NodeJS.ReadStream,
+    stdout,
+    stderr,
+  });
+  stdout.on('data', (text) => String(text).includes('1. Who is there') && demo.end(new Error('interrupted')));
+  await t.rejects(within(clusterDemo(demo, false), 'it ends'), /interrupted/);
 });

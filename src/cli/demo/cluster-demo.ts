@@ -195,6 +195,8 @@ class Walk {
   /** Waits for the return key. */
   async #key(): Promise<void> {
     const { io, out, signal } = this.#cli;
+    // Ctrl-C may have come while the step before was shown.
+    signal.throwIfAborted();
     await out.write('  (return goes on, Ctrl-C ends) ');
     const lines = createInterface({ input: io.stdin });
     const end = () => lines.close();
