@@ -96,7 +96,8 @@ const shown = (key, value) => (key === 'handles' || key === 'requests' ? undefin
 /** A line for each, last of all: the log of a build may be cut. */
 function printNames(result, failures) {
   for (const { file, test, assertions } of failures) {
-    console.log(`${result.padEnd(9)} ${file}  ${test}${assertions.map(({ name }) => `: ${name}`).join('')}`);
+    const names = assertions.map(({ name }) => `: ${name.split('\n', 1)[0].slice(0, 200)}`);
+    console.log(`${result.padEnd(9)} ${file}  ${test}${names.join('')}`);
   }
 }
 
