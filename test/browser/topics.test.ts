@@ -148,6 +148,8 @@ t.test('the keys alone make a topic, append a record, look at it, and find the t
   await shown.press('Escape');
   await shown.seesNo('Copy as curl');
   await shown.press('g', 't');
+  // The page of the topic shows its own name, too.
+  await shown.sees('clicks');
   await shown.sees('by-keys');
   await shown.press('f');
   await shown.page.keyboard.type('by-k');
