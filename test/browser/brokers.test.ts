@@ -38,7 +38,7 @@ t.test('the brokers are shown with what they lead, and leaders are changed', asy
 
 t.test('the learner sees each node explained, what happens to it, and the drawing follow', async (t) => {
   const shown = await openConsole(t, browser, url, { hash: '#/learn' });
-  const drawn = () => shown.page.$eval('.drawing svg', (svg) => svg.getAttribute('aria-label') ?? '');
+  const drawn = () => shown.page.$$eval('.drawing svg', ([drawing]) => drawing?.getAttribute('aria-label') ?? '');
   await eventually(async () => /Brokers alive: 1, 2\./.test(await drawn()), 'both brokers are drawn');
   await checkPage(t, shown, 'the learner’s page');
   await shown.page.click('::-p-text(/controller_epoch)');

@@ -69,7 +69,7 @@ t.test('in the cluster of weir demo the controller dies, and another one takes o
   await isTicked(shown, 'Start a cluster');
   await follow(t, shown, cli);
   await shown.go('#/learn?topic=lessons');
-  const drawn = () => shown.page.$eval('.drawing svg', (svg) => svg.getAttribute('aria-label') ?? '');
+  const drawn = () => shown.page.$$eval('.drawing svg', ([drawing]) => drawing?.getAttribute('aria-label') ?? '');
   await eventually(async () => (await drawn()).includes('Partition 2 of lessons: led by'), 'the topic is drawn');
   // Return goes on, up to the step that kills the controller.
   for (const step of [1, 2, 3, 4, 5]) {
