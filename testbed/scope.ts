@@ -90,6 +90,5 @@ export async function within<T>(
     return await Promise.race([promise, late]);
   } finally {
     timer.abort();
-    late.catch(() => {});
   }
 }

@@ -16,8 +16,8 @@ interface Pending {
   /** The compressed batch, if its topic is compressed: that is done while earlier batches are appended. */
   compressed: Promise<BatchToAppend> | undefined;
   origin: Origin | undefined;
-  /** Bytes of the records as they were given. */
-  size: number;
+  /** Bytes of the records as they were given, as long as they count as in flight. */
+  bytesInFlight: number;
   resolve(appended: AppendResult): void;
   reject(error: unknown): void;
 }
@@ -69,7 +69,7 @@ export class AppendBatcher {
     this.#bytesInFlight += size;
     return new Promise<AppendResult>((resolve, reject) => {
       const compressed = isCompressed ? compressedBatch(batch) : undefined;
-      const pending = { batch, compressed, origin, size, resolve, reject };
+      const pending = { batch, compressed, origin, bytesInFlight: size, resolve, reject };
       const key = logKey(topic.topicId, partition);
       const queue = this.#queues.get(key);
       if (queue) {
@@ -122,7 +122,7 @@ export class AppendBatcher {
         records += pending.batch.count;
         bytes += pending.batch.records.length;
       }
-      this.#bytesInFlight -= pending.size;
+      this.#release(pending);
       pending.resolve(result);
     }
     if (records === 0) return;
@@ -132,10 +132,16 @@ export class AppendBatcher {
   }
 
   #reject(refused: readonly Pending[], error: unknown): void {
-    for (const { size, reject } of refused) {
-      this.#bytesInFlight -= size;
-      reject(error);
+    for (const pending of refused) {
+      this.#release(pending);
+      pending.reject(error);
     }
+  }
+
+  /** Once for each: a defect after some were resolved rejects them as well, which has no effect, and must not make room twice. */
+  #release(pending: Pending): void {
+    this.#bytesInFlight -= pending.bytesInFlight;
+    pending.bytesInFlight = 0;
   }
 }
 
