@@ -8,7 +8,7 @@ import { HttpLoad, requestBytes } from './lib/http-load.ts';
 import { LogSite } from './lib/log-site.ts';
 import { table } from './lib/measure.ts';
 import { NatsClient } from './lib/nats-client.ts';
-import { comparedRow, type PairScale, pairHead, type Side, side, warmUp } from './lib/pairs.ts';
+import { comparedRow, pairHead, type RecordScale, type Side, side, warmUp } from './lib/pairs.ts';
 import { peerAddress, peerCpu } from './lib/peer-sites.ts';
 import { SocketClient } from './lib/socket-client.ts';
 import { nodeData } from './lib/workload.ts';
@@ -118,7 +118,7 @@ async function besides(
   site: LogSite,
   asked: readonly Operation[],
   peerSide: PeerSide,
-  scale: PairScale & { warmUpMsMax: number; sync: 'everysec' | 'always' },
+  scale: RecordScale & { warmUpMsMax: number },
 ): Promise<string> {
   const rows: string[][] = [];
   for (const operation of asked) {

@@ -12,6 +12,12 @@ export interface PairScale {
   roundMs: number;
 }
 
+/** The scale of a comparison of records. */
+export interface RecordScale extends PairScale {
+  /** How this server syncs them; the peer was started with the same. */
+  sync: 'everysec' | 'always';
+}
+
 /** A side whose servers' CPU time `cpuUs` tells; not a number if it cannot be told. */
 export function side(run: (ms: number) => Promise<Round>, cpuUs: () => number | undefined): Side {
   return async (ms) => {
