@@ -192,7 +192,7 @@ export async function buildApp(
   await app.register(upgradeCheck);
   await app.register(bodyType);
   await app.register(refusedSockets, { webSockets, metrics });
-  await app.register(errorHandler, { refuseSocket: app.refuseSocket });
+  await app.register(errorHandler, { log, refuseSocket: app.refuseSocket });
   await app.register(cacheControl);
   await app.register(cors, { allowed: config.corsOrigins });
   await app.register(drain, { broker, webSockets });

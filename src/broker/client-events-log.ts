@@ -37,6 +37,11 @@ export class ClientEventsLog {
     if (this.mayWrite(message)) this.#log.warn(fields, message);
   }
 
+  /** As `info`. */
+  error(fields: object, message: string): void {
+    if (this.mayWrite(message)) this.#log.error(fields, message);
+  }
+
   /**
    * For lines that another logger writes.
    * @param kind what these lines have in common, one of a few texts of the program

@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { jsonLine } from '../core/json-line.ts';
 import { ndjsonType } from './media-types.ts';
-import { toServiceError } from './plugins/error-handler.ts';
+import { logIfInternal, toServiceError } from './plugins/error-handler.ts';
 
 /**
  * Sends lines at the pace of the client, and closes its connection if it reads nothing for `idleMs`. What fails on the way becomes the
@@ -29,8 +29,7 @@ async function* withProblem(lines: AsyncGenerator<string>, request: FastifyReque
     yield* lines;
   } catch (error) {
     const failure = toServiceError(error as Error, request);
-    if (failure.code === 'INTERNAL')
-      request.log.error({ err: error }, 'A response in lines failed with an internal error');
+    logIfInternal(failure, error, request, 'A response in lines failed with an internal error');
     yield jsonLine(failure.toProblem());
   }
 }

@@ -7,7 +7,7 @@ import { ServiceError } from '../core/service-error.ts';
 import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
 import { eventStreamHeaders, problemMessage, retryMs } from './event-stream-messages.ts';
-import { toServiceError } from './plugins/error-handler.ts';
+import { logIfInternal, toServiceError } from './plugins/error-handler.ts';
 import { renewWhileStreaming } from './waiting-session.ts';
 
 interface EventStreamHandlers {
@@ -144,7 +144,7 @@ class EventStream {
     if (this.#state === 'ended') return;
     const { request } = this.#reply;
     const failure = toServiceError(error as Error, request);
-    if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'An event stream ended by an internal error');
+    logIfInternal(failure, error, request, 'An event stream ended by an internal error');
     if (this.#state === 'pending') {
       this.#state = 'open';
       sendHead(this.#reply);

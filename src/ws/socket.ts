@@ -4,12 +4,12 @@ import type { Socket as Connection } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
-import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { problemCloseCodeBase } from '../../schemas/topic-tail.ts';
 import { closeCodes } from '../../schemas/watch.ts';
 import { SendPace } from '../access/send-pace.ts';
 import type { Broker } from '../broker/broker.ts';
+import { ClientEventsLog } from '../broker/client-events-log.ts';
 import { readInput } from '../core/issues.ts';
 import { jsonLimits, readJson, smallJsonLimits } from '../core/json-input.ts';
 import { findServiceError, ServiceError } from '../core/service-error.ts';
@@ -78,10 +78,12 @@ type SocketsBroker = Pick<Broker, 'metrics' | 'stopping' | 'log' | 'slowReadersC
 /** All open sockets of a broker. */
 export class Sockets {
   readonly #broker: SocketsBroker;
+  readonly #log: ClientEventsLog;
   readonly #open = new Set<Socket>();
 
   constructor(broker: SocketsBroker) {
     this.#broker = broker;
+    this.#log = new ClientEventsLog(broker.log);
     const { metrics, stopping } = broker;
     metrics.gauge('socket_frames_in_flight', 'Frames of WebSockets in flight.', () =>
       [...this.#open].reduce((sum, { framesInFlight }) => sum + framesInFlight, 0),
@@ -115,15 +117,14 @@ export class Sockets {
 
   /** Takes over a socket. To be called in the tick in which it was opened, as a message may have arrived already. */
   acceptMessages(ws: WebSocket, request: FastifyRequest, options: MessageOptions): Socket {
-    const { kind } = options;
-    const socket: Socket = new Socket(ws, request, this.#broker.log, {
-      kind,
+    const socket: Socket = new Socket(ws, request, this.#log, {
+      kind: options.kind,
       closed: (code) => {
         this.#open.delete(socket);
         options.onClose(code);
       },
       peerActive: () => options.onPeerActivity?.(),
-      tooSlow: () => this.#broker.slowReadersCut.inc({ kind }),
+      tooSlow: () => this.#broker.slowReadersCut.inc({ kind: options.kind }),
       ...(options.onStopping && { stopping: () => options.onStopping?.() }),
     });
     this.#open.add(socket);
@@ -178,7 +179,7 @@ export class Socket {
   /** Whether the server stops, and this socket is closed once its requests have responses. */
   isDraining = false;
   readonly #ws: WebSocket;
-  readonly #log: Logger;
+  readonly #log: ClientEventsLog;
   readonly #owner: SocketOwner;
   readonly #connection: Connection;
   readonly #pace: SendPace;
@@ -192,7 +193,7 @@ export class Socket {
   #isOpen = true;
   #wasActive = true;
 
-  constructor(ws: WebSocket, request: FastifyRequest, log: Logger, owner: SocketOwner) {
+  constructor(ws: WebSocket, request: FastifyRequest, log: ClientEventsLog, owner: SocketOwner) {
     this.kind = owner.kind;
     this.#ws = ws;
     this.#connection = request.raw.socket;

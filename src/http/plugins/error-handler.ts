@@ -4,6 +4,8 @@ import { randomInt } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import type { Logger } from 'pino';
+import { ClientEventsLog } from '../../broker/client-events-log.ts';
 import { withoutHandles } from '../../core/issues.ts';
 import { jsonLine } from '../../core/json-line.ts';
 import { required } from '../../core/required.ts';
@@ -19,11 +21,27 @@ const loadingRetrySecondsMax = 30;
 /** Stands for a lost connection in the log; no client gets it. */
 const gone = new ServiceError('BAD_REQUEST', 'The connection was lost before the response began.');
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Limits the log lines about internal errors: a client that meets one may meet it with each request. */
+    internalErrors: ClientEventsLog;
+  }
+}
+
 /** The failure that a response reports. An error that is not of the catalogue is logged. */
 export function failureOf(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): ServiceError {
   const failure = isGone(error, reply) ? gone : toServiceError(error, request);
-  if (failure.code === 'INTERNAL') request.log.error({ err: error }, 'Request failed with an internal error');
+  logIfInternal(failure, error, request, 'Request failed with an internal error');
   return failure;
+}
+
+/**
+ * Logs the cause of a failure that is not of the catalogue, under the id of its request.
+ * @param message one of a few texts of the program; each has a limit of its own
+ */
+export function logIfInternal(failure: ServiceError, cause: unknown, request: FastifyRequest, message: string): void {
+  if (failure.code !== 'INTERNAL' || !request.server.internalErrors.mayWrite(message)) return;
+  request.log.error({ err: cause }, message);
 }
 
 /** Whether a streamed response could not begin because the client had closed the connection: not an internal error. */
@@ -32,11 +50,13 @@ function isGone(error: FastifyError | Error, reply: FastifyReply): boolean {
 }
 
 interface ErrorHandlerOptions {
+  log: Logger;
   /** Responds to a refused WebSocket handshake by a socket that is closed with the reason; false if it cannot. */
   refuseSocket(request: FastifyRequest, reply: FastifyReply, problem: ServiceError): boolean;
 }
 
-async function installErrorHandler(app: FastifyInstance, { refuseSocket }: ErrorHandlerOptions): Promise<void> {
+async function installErrorHandler(app: FastifyInstance, { log, refuseSocket }: ErrorHandlerOptions): Promise<void> {
+  app.decorate('internalErrors', new ClientEventsLog(log));
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const failure = failureOf(error, request, reply);
     if (request.ws && refuseSocket(request, reply, failure)) return;
