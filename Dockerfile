@@ -38,7 +38,7 @@ COPY --from=build /app/client/dist client/dist
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 # The program of the package, as npm links it.
-RUN chmod 0755 dist/src/cli/main.js && ln -s /app/dist/src/cli/main.js /usr/local/bin/weir
+RUN chmod 0755 dist/programs/weir.js && ln -s /app/dist/programs/weir.js /usr/local/bin/weir
 # A new volume takes over the owner and mode that the folder has here.
 RUN install -d -o node -g node -m 0700 /data
 USER node

@@ -22,7 +22,7 @@ async function main(): Promise<void> {
   const [startsCount, idleMs] = values.quick ? [3, 10_000] : [7, 60_000];
   const starts: Start[] = [];
   for (let n = 0; n < startsCount; n++) starts.push(await measureStart());
-  const server = await WeirServer.open('src/main.js', false);
+  const server = await WeirServer.open('programs/server.js', false);
   const fleet = new SocketFleet(`${server.url}/v1/watch`, () => false);
   try {
     console.log(`Node ${process.versions.node}, Redis ${server.redisVersion}, private Redis, appendfsync always\n`);
@@ -50,7 +50,7 @@ async function main(): Promise<void> {
 
 async function measureStart(): Promise<Start> {
   const startedAt = performance.now();
-  const server = await WeirServer.open('src/main.js', false);
+  const server = await WeirServer.open('programs/server.js', false);
   const readyMs = performance.now() - startedAt;
   const cpuMs = (server.cpuUs ?? Number.NaN) / 1000;
   const { serverMb, redisMb } = memoryOf(server);

@@ -36,7 +36,7 @@ interface Outcome {
 }
 
 async function main(): Promise<void> {
-  const servers = [await WeirServer.open(), await WeirServer.open('src/main.js', false, 2)];
+  const servers = [await WeirServer.open(), await WeirServer.open('programs/server.js', false, 2)];
   try {
     for (const { url } of servers) await fill(url);
     console.log(

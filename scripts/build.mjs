@@ -1,7 +1,7 @@
 // Compiles the client into client/dist, then TypeScript with the given tsconfig into the given folder, copies the Lua scripts beside the
 // compiled store, where scripts.js looks for them, and writes the OpenAPI document, which a server serves as it is:
-// `node scripts/build.mjs tsconfig.build.json dist`. With --console it also builds the console, and copies it there; with --bundled it
-// gives what is compiled bundled packages and programs, as scripts/bundle-packages.mjs and scripts/bundle-programs.mjs say.
+// `node scripts/build.mjs tsconfig.build.json dist`. With --console it also builds the console, and copies it there; with --bundled
+// what is compiled loads bundled packages (scripts/bundle-packages.mjs). The programs are bundled always (scripts/bundle-programs.mjs).
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -50,12 +50,11 @@ await makeIfStale(join(outDir, 'guide-files'), [...compiler, ...sources, ...guid
   if (copyFromTests(stamp, ['guide-files'], 'guide-files')) return;
   run(process.execPath, join(root, outDir, 'testbed/guide/write.js'), join(outDir, 'guide-files'));
 });
-if (flags.includes('--bundled')) {
-  await addBundledPackages();
-  await makeIfStale(`${outDir}/programs`, programs, () =>
-    bundlePrograms(join(root, outDir), join(root, outDir, 'programs')),
-  );
-}
+await makeIfStale(join(outDir, 'programs'), programs, (stamp) => {
+  if (copyFromTests(stamp, ['programs'], 'programs')) return;
+  return bundlePrograms(join(root, outDir), join(root, outDir, 'programs'));
+});
+if (flags.includes('--bundled')) await addBundledPackages();
 if (flags.includes('--console')) await addConsole();
 
 /**

@@ -1,56 +1,75 @@
-// Bundles the programs that tests start hundreds of times, each with all of its own modules: to find, read and link those is a third of
-// the CPU of a start. The tests import the modules themselves, as they are compiled; what is shipped runs so, too.
-import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { pathToFileURL } from 'node:url';
+// Bundles the programs, each with all of its own modules: to find, read and link those is a third of the CPU of a start. Users and tests
+// start these bundles. Tests also import the modules themselves, as they are compiled. Packages stay what npm installs: an audit of them
+// sees the ones that run.
+import { readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
-/** What a user, the server or a command starts. */
-const programs = ['src/main.js', 'src/workers/worker.js', 'src/cli/main.js', 'src/cli/guard/guard.js'];
-/** What they read beside themselves. */
-const files = ['src/store/lua', 'openapi.json', 'console-files', 'guide-files'];
+/** Programs by the names of their bundles. Those of a group share what they have in common; few files load sooner than many. */
+const groups = [
+  { server: 'src/main.js', worker: 'src/workers/worker.js' },
+  { weir: 'src/cli/main.js', guard: 'src/cli/guard/guard.js' },
+];
 
 /**
- * @param {string} compiled the folder of the compiled tests
- * @param {string} folder that gets the programs, with the paths that they have in `compiled`
+ * @param {string} compiled the folder of the compiled modules; what they read stays in it
+ * @param {string} folder directly below `compiled`, that gets the programs, all beside each other
  */
 export async function bundlePrograms(compiled, folder) {
-  await build({
-    entryPoints: programs.map((program) => join(compiled, program)),
-    outbase: compiled,
-    outdir: folder,
-    chunkNames: 'shared-[hash]',
-    bundle: true,
-    splitting: true,
-    keepNames: true,
-    platform: 'node',
-    format: 'esm',
-    // Traces in the log name lines of the sources. Without the comment that names a map, Node.js reads it for no process under coverage.
-    sourcemap: 'external',
-    logLevel: 'error',
-    packages: 'external',
-    plugins: [ownPlaces(compiled, folder)],
-  });
-  for (const file of files) {
-    const link = join(folder, file);
-    mkdirSync(dirname(link), { recursive: true });
-    symlinkSync(relative(dirname(link), join(compiled, file)), link);
+  const bundles = new Map(
+    groups.flatMap((group) => Object.entries(group).map(([name, path]) => [join(compiled, path), `./${name}.js`])),
+  );
+  for (const group of groups) {
+    const entries = Object.entries(group).map(([name, path]) => [name, join(compiled, path)]);
+    await build({
+      entryPoints: Object.fromEntries(entries),
+      outdir: folder,
+      chunkNames: 'shared-[hash]',
+      bundle: true,
+      splitting: true,
+      keepNames: true,
+      platform: 'node',
+      format: 'esm',
+      // Traces in the log name lines of the sources. Without the comment that names a map, Node.js reads it for no process under coverage.
+      sourcemap: 'external',
+      sourcesContent: false,
+      logLevel: 'error',
+      packages: 'external',
+      plugins: [places(folder, bundles, new Set(entries.map(([, path]) => path)))],
+    });
   }
 }
 
 /**
- * A module finds files and programs from where it is, and a bundle is elsewhere: each gets the place that it would have beside the
- * programs.
+ * A module finds files and programs from where it is, and its bundle is elsewhere: it is told the places where they are from there. A
+ * program that starts in the process of another one, as the server does in that of the command line, is loaded as its own bundle.
+ * @param {Map<string, string>} bundles by the file of a compiled program, what is imported of it
+ * @param {Set<string>} own the compiled programs of this bundle
  * @returns {import('esbuild').Plugin}
  */
-function ownPlaces(compiled, folder) {
+function places(folder, bundles, own) {
   return {
     name: 'places',
     setup(build) {
-      build.onLoad({ filter: /\.js$/ }, ({ path }) => {
-        const place = JSON.stringify(pathToFileURL(join(folder, relative(compiled, path))).href);
-        return { contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', place) };
+      build.onResolve({ filter: /^\./ }, ({ path, resolveDir }) => {
+        const target = join(resolveDir, path);
+        const bundle = own.has(target) ? undefined : bundles.get(target);
+        return bundle === undefined ? undefined : { path: bundle, external: true };
       });
+      build.onLoad({ filter: /\.js$/ }, ({ path }) => ({ contents: withPlaces(path) }));
     },
   };
+
+  function withPlaces(module) {
+    const fromBundle = (path) => JSON.stringify(relative(folder, path));
+    return readFileSync(module, 'utf8')
+      .replace(/\bnew URL\('(\.[^']+)', import\.meta\.url\)/g, (_, path) => {
+        const target = fileURLToPath(new URL(path, pathToFileURL(module)));
+        const place = bundles.get(target) ?? `${relative(folder, target)}${path.endsWith('/') ? '/' : ''}`;
+        return `new URL(${JSON.stringify(place)}, PLACE)`;
+      })
+      .replace(/\bimport\.meta\.url\b/g, `new URL(${fromBundle(module)}, PLACE).href`)
+      .replaceAll('PLACE', 'import.meta.url');
+  }
 }

@@ -34,7 +34,7 @@ async function rebuild() {
   } while (changed);
   if (code === 0) {
     await stop();
-    server = start(['--initial-old-space-size=128', 'dist/src/main.js', ...process.argv.slice(2)]);
+    server = start(['--initial-old-space-size=128', 'dist/programs/server.js', ...process.argv.slice(2)]);
   }
   building = false;
   if (changed) await rebuild();

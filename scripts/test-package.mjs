@@ -47,13 +47,21 @@ function check(holds, what) {
   if (!holds) throw new Error(what);
 }
 
-/** Packs a package of this repository. @returns the file */
+/** Packs a package of this repository. @returns the file, and the paths in it */
 function pack(...args) {
   const [{ filename, size, files }] = JSON.parse(
     run('npm', ['pack', '--json', '--silent', `--pack-destination=${folder}`, ...args], { cwd: root }),
   );
   console.log(`${filename}: ${files.length} files, ${Math.round(size / 1024)} KiB`);
-  return join(folder, filename);
+  return { file: join(folder, filename), paths: new Set(files.map(({ path }) => path)) };
+}
+
+/** Programs run as their bundles alone, and traces in the log of an installed server name lines of the sources. */
+function checkPrograms(paths) {
+  const modules = [...paths].filter((path) => /^dist\/(src|programs|schemas)\/.*\.js$/.test(path));
+  const offenders = modules.filter((path) => !path.startsWith('dist/programs/') || !paths.has(`${path}.map`));
+  check(modules.length > 0, 'no program was packed');
+  check(offenders.length === 0, `packed, but no part of a bundle with its map: ${offenders.join(', ')}`);
 }
 
 /** @returns the program of a version of Node.js, or undefined if npm cannot bring it */
@@ -152,8 +160,9 @@ async function testWith(node, major, server, client) {
 let failures = 0;
 try {
   execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' });
-  const server = pack();
-  const client = pack('--workspace=client');
+  const { file: server, paths } = pack();
+  checkPrograms(paths);
+  const { file: client } = pack('--workspace=client');
   for (const major of versions) {
     const node = obtain(major);
     if (node === undefined) {

@@ -1,5 +1,5 @@
 // Stack traces in the log name the TypeScript that a developer edits.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { errorForLog, ofSources } from '../src/stack-traces.ts';
@@ -24,6 +24,21 @@ t.test('a place in a compiled module becomes the one in its source', async (t) =
   const [, first, second] = ofSources(trace).split('\n');
   t.ok(first!.endsWith(`${place})`), first!);
   t.ok(second!.endsWith(place), second!);
+});
+
+t.test('a place in the bundle of a program becomes the one in its source', async (t) => {
+  const part = 'super(detail, options)';
+  const programs = new URL('../programs/', import.meta.url);
+  const bundles = readdirSync(programs).filter((name) => name.endsWith('.js'));
+  const containing = bundles.filter((name) => readFileSync(new URL(name, programs), 'utf8').includes(part));
+  t.not(containing.length, 0, 'the programs have the class');
+  const [sourceLine] = placeOf(read(source), part);
+  for (const name of containing) {
+    const url = new URL(name, programs);
+    const [line, column] = placeOf(readFileSync(url, 'utf8'), part);
+    const trace = ofSources(`Error: x\n    at new ServiceError (${url}:${line}:${column})`);
+    t.match(trace, `/${source}:${sourceLine}:`, name);
+  }
 });
 
 t.test('what has no source map stays as it is', async (t) => {

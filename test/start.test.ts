@@ -218,7 +218,7 @@ t.test('a first start, and a restart with topics, log no error and nothing that 
 });
 
 t.test('SIGTERM ends a start that waits, and nothing is left behind', async (t) => {
-  const program = programToStart('src/main.js');
+  const program = programToStart('server');
   const port = await freePort();
   const own = { WEIR_PORT: String(port), WEIR_REDIS_URL: 'redis://127.0.0.1:1' };
   const env = { PATH: process.env.PATH ?? '', ...program.env, ...own };

@@ -164,7 +164,7 @@ async function writeOnSocket(url: string): Promise<SocketWrites> {
 
 async function makeArchive(archive: string): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'weir-fixture-'));
-  const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../programs/server.js', import.meta.url));
   const server = spawn(process.execPath, [main], {
     env: { PATH: process.env.PATH ?? '', WEIR_PORT: '0', WEIR_DATA_DIR: folder },
     stdio: ['ignore', 'pipe', 'inherit'],

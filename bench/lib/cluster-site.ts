@@ -24,7 +24,7 @@ export class ClusterBroker extends ServerProcess {
   }
 
   private constructor(id: number, env: Record<string, string>) {
-    super('src/main.js', env);
+    super('programs/server.js', env);
     this.id = id;
   }
 

@@ -114,7 +114,7 @@ export class WeirServer extends ServerProcess {
    * @param env further settings
    */
   static async open(
-    module = 'src/main.js',
+    module = 'programs/server.js',
     probed = true,
     workers = 1,
     env: Record<string, string> = {},

@@ -62,7 +62,7 @@ export class TestCli {
       HOME: this.folder,
       WEIR_URL: url,
       LANG: 'C.UTF-8',
-      TEST_PROGRAM: bundledProgram('src/cli/main.js'),
+      TEST_PROGRAM: bundledProgram('weir'),
     };
   }
 
@@ -93,13 +93,13 @@ export class TestCli {
 
   /** Starts `weir`; its stdin is open. It is killed with the test. */
   start(args: readonly string[], env?: Record<string, string>): StartedCli {
-    const program = programToStart('src/cli/main.js');
+    const program = programToStart('weir');
     return this.#spawn(process.execPath, [program.file, ...args], { ...program.env, ...env });
   }
 
   /** Starts a line of a shell; its stdin is open. It is killed with the test. */
   startShell(line: string, env?: Record<string, string>): StartedCli {
-    const program = programToStart('src/cli/main.js');
+    const program = programToStart('weir');
     return this.#spawn('sh', ['-c', line], { TEST_PROGRAM: program.file, ...program.env, ...env });
   }
 

@@ -15,7 +15,7 @@ export interface ServerProcess {
 
 /** Starts `weir` on a free port and waits until it serves; it is killed with the test. Rejects with its error output. */
 export async function startServerProcess(t: Test, env: Record<string, string> = {}): Promise<ServerProcess> {
-  const program = programToStart('src/main.js');
+  const program = programToStart('server');
   const child = spawn(process.execPath, [program.file], {
     env: { PATH: process.env.PATH ?? '', WEIR_PORT: '0', ...program.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -21,7 +21,7 @@ function screenOf({ output }: PtyProcess): string[] {
 
 async function start(t: Test, env: Record<string, string>): Promise<{ terminal: PtyProcess; url: string }> {
   const port = await freePort();
-  const program = programToStart('src/main.js');
+  const program = programToStart('server');
   const terminal = startOnPty(t, [process.execPath, program.file, '--port', String(port)], { ...program.env, ...env });
   return { terminal, url: `http://localhost:${port}` };
 }
@@ -82,7 +82,7 @@ t.test('on a terminal a taken port is one sentence, before Redis is looked for',
   t.teardown(() => holder.close());
   // Without a PATH no Redis is found.
   const env = { WEIR_DATA_DIR: temporaryFolder(t), PATH: '/usr/bin:/bin' };
-  const program = programToStart('src/main.js');
+  const program = programToStart('server');
   const terminal = startOnPty(t, [process.execPath, program.file, '--port', String(port)], { ...program.env, ...env });
   t.equal(await terminal.exited, 1);
   const lines = screenOf(terminal).filter((line) => line !== '');
@@ -99,7 +99,7 @@ t.test('the form of the log can be chosen: JSON on a terminal, lines in a pipe, 
   json.terminal.type('\x03');
   t.equal(await json.terminal.exited, 0);
 
-  const program = programToStart('src/main.js');
+  const program = programToStart('server');
   const child = spawn(process.execPath, [program.file, '--log-format', 'pretty', '--port', '0'], {
     env: { PATH: process.env.PATH ?? '', WEIR_DATA_DIR: temporaryFolder(t), ...program.env },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -18,7 +18,7 @@ async function run(
   t: Test,
   env: Record<string, string>,
 ): Promise<{ code: number | null; stderr: string; stdout: string }> {
-  const program = programToStart('src/main.js');
+  const program = programToStart('server');
   const child = spawn(process.execPath, [program.file], {
     env: { PATH: process.env.PATH ?? '', WEIR_PORT: '0', WEIR_WORKERS: '2', ...program.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
