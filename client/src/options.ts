@@ -71,7 +71,9 @@ export function settingsOf(options: WeirOptions): Settings {
   const { url = [], token, tls, retry = {} } = (options ?? {}) as Partial<WeirOptions>;
   const urls = (typeof url === 'string' ? url.split(',') : url).map((each) => {
     if (!/^https?:/.test(each) || !URL.canParse(each))
-      throw new TypeError(`"${each}" is no URL of a server, such as http://localhost:7070.`);
+      throw new TypeError(
+        `"${each}" is not the URL of a server: it begins with http:// or https://, such as http://localhost:7070.`,
+      );
     const { origin, pathname } = new URL(each);
     return origin + pathname.replace(/\/+$/, '');
   });

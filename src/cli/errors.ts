@@ -84,16 +84,21 @@ export function detailOf({ detail, cause }: Pick<WeirError, 'detail' | 'cause'>)
   const text = commandsFor.reduce((text, [api, command]) => text.replace(api, command), detail);
   // What fetch throws has the error of the connection inside.
   const { code } = ((cause as Error | undefined)?.cause ?? {}) as { code?: unknown };
-  if (!untrustedCodes.has(code)) return text;
-  return text.replace(/\.?$/, '; WEIR_CACERT, or --cacert of weir context add, names the authorities to trust.');
+  const remedy = typeof code === 'string' ? remedies.get(code) : undefined;
+  return remedy === undefined ? text : text.replace(/\.?$/, `; ${remedy}.`);
 }
 
-const untrustedCodes: ReadonlySet<unknown> = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+const untrusted = 'WEIR_CACERT, or --cacert of weir context add, names the authorities to trust';
+
+/** What to do about a connection that cannot be made, by the code of Node.js. */
+const remedies: ReadonlyMap<string, string> = new Map([
+  ['ECONNREFUSED', 'start a server there with weir serve, or name another with -u URL or WEIR_URL'],
+  ['ENOTFOUND', 'check the host in -u URL or WEIR_URL'],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', untrusted],
+  ['SELF_SIGNED_CERT_IN_CHAIN', untrusted],
+  ['UNABLE_TO_GET_ISSUER_CERT', untrusted],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', untrusted],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', untrusted],
 ]);
 
 /** The exit code for an error of the client. */

@@ -49,7 +49,7 @@ export async function consumeAsMember(
   consumer.on('assigned', (partitions) => {
     const names = partitions.map(({ topic, partitions: all }) => `${topic}:${all.join(',')}`);
     cli.out.note(`Assigned: ${names.length === 0 ? 'no partitions' : names.join(' ')}`);
-    if (names.length === 0) void noteMissing(cli, weir, topics);
+    if (names.length === 0) void noteWhy(cli, weir, group, topics);
   });
   consumer.on('lost', () =>
     cli.out.note('Partitions were taken away before they were released: others read the same records.'),
@@ -63,9 +63,10 @@ export async function consumeAsMember(
   await run.until(options.count ?? Number.POSITIVE_INFINITY, options.exit ? group : undefined);
 }
 
-/** Says which topics do not exist: a member waits for them, as in Kafka, which looks like a topic without records. */
-async function noteMissing(cli: Cli, weir: Weir, topics: readonly string[]): Promise<void> {
+/** Says why a member has no partitions: a topic does not exist, for which it waits as in Kafka, or other members have all partitions. */
+async function noteWhy(cli: Cli, weir: Weir, group: string, topics: readonly string[]): Promise<void> {
   const { isWeirError } = await import('@weirkeeper/client');
+  let isMissing = false;
   for (const topic of topics) {
     try {
       await weir.admin.topics.describe(topic);
@@ -73,8 +74,13 @@ async function noteMissing(cli: Cli, weir: Weir, topics: readonly string[]): Pro
       // Whatever else is wrong, the member itself fails of it, and says so.
       if (!isWeirError(error, 'UNKNOWN_TOPIC')) return;
       cli.out.note(`Topic ${topic} does not exist yet; this member waits for it.`);
+      isMissing = true;
     }
   }
+  if (isMissing) return;
+  cli.out.note(
+    `Other members of group ${group} have all partitions; this one gets its share when they release them, or when their sessions end.`,
+  );
 }
 
 /** One run of a member. */

@@ -63,7 +63,12 @@ function wordsOf(command: Command): string[] {
 
 /** Adds a group of commands, such as `node`. */
 export function addGroup(parent: Command, name: string, summary: string): Command {
-  return parent.command(name).summary(summary).description(`${summary}.`).helpCommand(false);
+  return parent
+    .command(name)
+    .summary(summary)
+    .description(`${summary}.`)
+    .helpCommand(false)
+    .showHelpAfterError(`weir ${name} --help lists its commands.`);
 }
 
 function exampleText({ line, says, follows }: Example): string {

@@ -3,8 +3,8 @@
 
 /** Each variable, and what it is for. */
 export const clientVariables = {
-  WEIR_URL: 'The brokers, with commas between them; default http://localhost:7070',
-  WEIR_TOKEN: 'The token of access control, or @FILE',
+  WEIR_URL: 'The URL of a broker, or several with commas between them; default http://localhost:7070',
+  WEIR_TOKEN: 'The access token, or @FILE with it',
   WEIR_CACERT: 'PEM file with the certificate authorities of the server',
   WEIR_CERT: 'PEM file with the certificate of the client, where the server asks for one',
   WEIR_KEY: 'PEM file with the key of that certificate',

@@ -183,13 +183,18 @@ function parseFlags(argv: string[]): { values: Map<string, string>; problems: st
       [printToken]: { type: 'string' },
     },
   });
+  /** What follows an unknown flag is probably its value, and no mistake of its own. */
+  let followsUnknown = false;
   for (const token of tokens) {
     if (token.kind === 'positional') {
-      problems.push(`${JSON.stringify(token.value)} is not an option; the program takes only options`);
+      if (!followsUnknown)
+        problems.push(`${JSON.stringify(token.value)} is not an option; the program takes only options`);
+      followsUnknown = false;
     } else if (token.kind === 'option') {
       const option = known.get(token.name);
+      followsUnknown = !option && !['help', 'version', printToken].includes(token.name);
       if (token.name === 'help' || token.name === 'version') values.set(token.name, '');
-      else if (!option && token.name !== printToken)
+      else if (followsUnknown)
         problems.push(`${token.rawName} is unknown${suggestion(token.name, [...known.keys()], '--')}`);
       else if (option?.placeholder === undefined && token.name !== printToken)
         values.set(token.name, token.value ?? 'true');
@@ -215,7 +220,7 @@ function unknownVariables(env: Record<string, string | undefined>): string[] {
 
 function suggestion(name: string, known: string[], prefix: string): string {
   const [best] = known.map((other) => ({ other, edits: distance(name, other) })).sort((a, b) => a.edits - b.edits);
-  return best !== undefined && best.edits <= Math.max(2, name.length / 2)
+  return best !== undefined && best.edits <= Math.max(2, name.replace(/^WEIR_/, '').length / 2)
     ? `; did you mean ${prefix}${best.other}?`
     : '';
 }

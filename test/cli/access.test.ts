@@ -90,8 +90,8 @@ t.test('what is wrong on this machine is told at once, and ends with 2', async (
     [{ WEIR_TOKEN: '@absent' }, /^absent \(the token\) cannot be read: ENOENT/],
     [{ WEIR_TOKEN: '@empty' }, /^The first line of empty has no token/],
     [{ WEIR_TOKEN: 'weir_a b' }, /^The token has a space or another character/],
-    [{ WEIR_URL: 'localhost:7070' }, /^"localhost:7070" is no URL of a server, such as http/],
-    [{ WEIR_URL: 'http://a,,http://b' }, /^"" is no URL of a server/],
+    [{ WEIR_URL: 'localhost:7070' }, /^"localhost:7070" is not the URL of a server: it begins with http:/],
+    [{ WEIR_URL: 'http://a,,http://b' }, /^"" is not the URL of a server/],
   ];
   for (const [env, says] of wrong) {
     // Without an end: it would be tried for ever.
@@ -107,5 +107,8 @@ t.test('what is wrong on this machine is told at once, and ends with 2', async (
   t.equal(late.code, 2);
   t.match(late.stderr, /absent\.pem \(cacert of the context early\) cannot be read: ENOENT/);
   const bad = await cli.run(['context', 'add', 'bad', '--url', 'nowhere']);
-  t.same([bad.code, bad.stderr], [2, '"nowhere" is no URL of a server, such as http://localhost:7070.\n']);
+  t.same(
+    [bad.code, bad.stderr],
+    [2, '"nowhere" is not the URL of a server: it begins with http:// or https://, such as http://localhost:7070.\n'],
+  );
 });

@@ -12,6 +12,8 @@ t.test('a command that follows tells of a lost connection, and goes on with anot
   await http(`${server.url}/v1/nodes/app`, 'PUT', '');
   const cli = new TestCli(t, network.url);
   const early = cli.start(['consume', '-g', 'early', 'later']);
+  await http(`${server.url}/v1/groups/full/members`, 'POST', { memberId: 'owner', topics: ['clicks'] });
+  const second = cli.start(['consume', '-g', 'full', 'clicks']);
   const lines = ['watch /app -r', 'consume clicks', 'consume -g g clicks', 'top -o ndjson', 'node tree /app --live'];
   const begun = ['Watching', '', 'Assigned: clicks', '', ''];
   const commands = lines.map((line) => ({ line, ...cli.start(line.split(' ')) }));
@@ -30,8 +32,12 @@ t.test('a command that follows tells of a lost connection, and goes on with anot
     () => /^Topic later does not exist yet; /m.test(early.output.stderr),
     'a member tells what it waits for',
   );
-  early.child.kill('SIGINT');
-  t.equal((await early.exited).code, 0);
+  await eventually(
+    () => /^Assigned: no partitions\nOther members of group full have all partitions; /m.test(second.output.stderr),
+    'a member without partitions tells who has them',
+  );
+  for (const { child } of [early, second]) child.kill('SIGINT');
+  for (const { exited } of [early, second]) t.equal((await exited).code, 0);
   network.redirect(other.url);
   for (const { line, output } of commands) {
     await eventually(() => output.stderr.includes('was lost ('), `${line} tells of the loss`);

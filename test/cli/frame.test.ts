@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { packageVersion } from '../../src/config/config.ts';
+import { freePort } from '../../testbed/scope.ts';
 import { TestCli } from '../helpers/cli.ts';
 import { startTestServer } from '../helpers/server.ts';
 
@@ -40,12 +41,14 @@ t.test('one server, and the command line beside it', async (t) => {
   });
 
   t.test('wrong usage ends with 2 and what was perhaps meant', async (t) => {
-    const [command, option] = await Promise.all([
+    const [command, option, ofGroup] = await Promise.all([
       cli.runProcess(['helth']),
       cli.runProcess(['health', '--wiat', '1s']),
+      cli.run(['topic', 'make', 'clicks']),
     ]);
-    t.same([command.code, option.code], [2, 2]);
-    t.equal(command.stderr, "unknown command 'helth'\n(Did you mean health?)\n");
+    t.same([command.code, option.code, ofGroup.code], [2, 2, 2]);
+    t.equal(ofGroup.stderr, "unknown command 'make'\nweir topic --help lists its commands.\n");
+    t.equal(command.stderr, "unknown command 'helth'\n(Did you mean health?)\nweir --help lists the commands.\n");
     t.match(
       option.stderr,
       /^unknown option '--wiat'\n\(Did you mean --wait\?\)\nUsage: weir health \[options\]\n--help says more, with examples\.\n$/,
@@ -81,13 +84,15 @@ t.test('a server that cannot be reached ends with 5, one that does not respond i
   t.teardown(() => silent.close());
   const { port } = silent.address() as { port: number };
   const cli = new TestCli(t, `http://127.0.0.1:${port}`);
+  const closed = await freePort();
   const [late, refused] = await Promise.all([
     cli.runProcess(['status', '--timeout', '300ms']),
-    cli.runProcess(['health', '-u', 'http://127.0.0.1:1']),
+    cli.runProcess(['health', '-u', `http://127.0.0.1:${closed}`]),
   ]);
   t.same([late.code, late.stderr], [6, 'The command was not done within 300 ms (--timeout).\n']);
   t.equal(refused.code, 5);
-  t.match(refused.stderr, /^http:\/\/127\.0\.0\.1:1 does not respond: .+\n$/);
+  t.match(refused.stderr, `http://127.0.0.1:${closed} does not respond: connect ECONNREFUSED`);
+  t.match(refused.stderr, /; start a server there with weir serve, or name another with -u URL or WEIR_URL\.\n$/);
 });
 
 t.test('help needs no server, and names the exit codes and variables', async (t) => {

@@ -263,7 +263,9 @@ t.test('an empty variable counts as absent', async (t) => {
 
 t.test('an unknown variable or flag is an error that suggests the most similar one', async (t) => {
   t.same(problems({ WEIR_PROT: '1' }), ['WEIR_PROT is unknown; did you mean WEIR_PORT?']);
-  t.same(problems({}, ['--datadir', 'x'])[0], '--datadir is unknown; did you mean --data-dir?');
+  t.same(problems({}, ['--datadir', 'x']), ['--datadir is unknown; did you mean --data-dir?']);
+  t.same(problems({}, ['--port', '1', 'x']), ['"x" is not an option; the program takes only options']);
+  t.same(problems({ WEIR_FOO: '1' }), ['WEIR_FOO is unknown'], 'that both begin with WEIR_ makes no two names similar');
   t.same(problems({}, ['-p']), ['-p is unknown']);
   t.same(problems({ WEIR_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ: '1' }), ['WEIR_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ is unknown']);
 });
@@ -312,7 +314,7 @@ t.test('values that contradict each other are refused', async (t) => {
 });
 
 t.test('all problems are reported at once', async (t) => {
-  const found = problems({ WEIR_PROT: '1', WEIR_PORT: 'x', WEIR_LOG_LEVEL: 'loud' }, ['--hots', 'y']);
+  const found = problems({ WEIR_PROT: '1', WEIR_PORT: 'x', WEIR_LOG_LEVEL: 'loud' }, ['--hots', 'x', 'y']);
   for (const part of ['--hots', '"y"', 'WEIR_PROT', 'WEIR_PORT', 'WEIR_LOG_LEVEL']) {
     t.ok(
       found.some((line) => line.startsWith(part)),

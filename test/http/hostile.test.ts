@@ -238,7 +238,7 @@ t.test('malformed JSON is refused with the position, and a member such as __prot
   t.match(await said('{"ops":[],"constructor":1}'), /unknown field 'constructor'/);
 });
 
-t.test('a URL with a slash too many or too few is refused with the correct URL', async (t) => {
+t.test('a URL with a slash too many or too few, or without /v1, is refused with the correct URL', async (t) => {
   const { url } = await startTestServer(t);
   const detail = async (path: string) => (await http(`${url}${path}`)).body.detail;
   t.match(await detail('/v1/nodes'), /^There is nothing at \/v1\/nodes; you may mean \/v1\/nodes\/\.$/);
@@ -255,5 +255,7 @@ t.test('a URL with a slash too many or too few is refused with the correct URL',
     t.match(await http(`${url}${path}`), { status: 404, body: { code: 'NOT_FOUND' } }, path);
   }
   t.match(await detail('/v1/'), /; you may mean \/v1\.$/);
+  t.match(await detail('/nodes/a?view=stat'), /^There is nothing at \/nodes\/a; you may mean \/v1\/nodes\/a\.$/);
+  t.match(await detail('/health'), /; the health checks are \/health\/live and \/health\/ready\.$/);
   for (const path of ['/v2', '/v1/node/a']) t.match(await detail(path), /\/docs describes all routes/, path);
 });

@@ -96,9 +96,9 @@ export function addGuardedCommands(program: Command, cli: Cli): void {
     );
 
   const limited = guarded(program, 'semaphore <name> <permits> <command...>', {
-    summary: 'Run a command while no more than so many do',
+    summary: 'Run a command while it holds one of a number of permits',
     description:
-      'Waits until fewer than so many hold the semaphore, and runs the command. All must name the same number. The command gets WEIR_FENCE_TOKEN, WEIR_LOCK_NODE and WEIR_SESSION.',
+      'Waits for one of the permits of the semaphore, runs the command, and gives the permit back. All must name the same number of permits. The command gets WEIR_FENCE_TOKEN, WEIR_LOCK_NODE and WEIR_SESSION.',
     examples: [{ line: 'weir semaphore scanners 3 -- echo scans' }],
   });
   waitOptions(limited).action((name: string, permits: string, command: string[], options: Options) =>
@@ -110,9 +110,9 @@ export function addGuardedCommands(program: Command, cli: Cli): void {
   );
 
   addCommand(program, 'register <service> <address> <command...>', {
-    summary: 'Run a command that is listed as an instance of a service meanwhile',
+    summary: 'Run a command, and list it as an instance of a service while it runs',
     description:
-      'Registers the instance in /services/SERVICE, runs the command, and removes the instance. If the session is lost, the instance is registered anew; the command goes on, as it holds nothing alone. It is stopped if weir is killed.',
+      'Registers the instance in /services/SERVICE, runs the command, and removes the instance. If the session is lost, the instance is registered anew; the command goes on, as it holds nothing exclusively. It is stopped if weir is killed.',
     examples: [{ line: 'weir register web http://10.0.0.1:8080 --instance one -- echo serves' }],
   })
     .addOption(ttlOption())

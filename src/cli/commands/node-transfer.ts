@@ -20,13 +20,18 @@ interface ImportOptions {
 }
 
 export function addNodeTransfers(group: Command, cli: Cli): void {
-  for (const [name, word, summary] of [
-    ['cp', 'Copied', 'Copy a subtree'],
-    ['mv', 'Moved', 'Move a subtree, or rename a node'],
+  for (const [name, word, summary, ephemerals] of [
+    ['cp', 'Copied', 'Copy a subtree', 'Ephemeral nodes are left out, and counted.'],
+    [
+      'mv',
+      'Moved',
+      'Move a subtree, or rename a node',
+      'A subtree with ephemeral nodes cannot be moved (exit code 4).',
+    ],
   ] as const) {
     addCommand(group, `${name} <path> <to>`, {
       summary,
-      description: `${summary}, in one transaction. The new path must not exist (exit code 4), and its parent must. Ephemeral nodes are left out of a copy.`,
+      description: `${summary}, in one transaction. The new path must not exist (exit code 4), and its parent must. ${ephemerals}`,
       examples: [name === 'cp' ? 'weir node cp /app /app-copy' : 'weir node mv /app-copy /app-old'],
     }).action(async (path: string, to: string) => {
       const body = { from: nodePath(path), to: nodePath(to), move: name === 'mv' };

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { packageVersion } from '../../config/package.ts';
 import type { Brokers, Cluster } from '../api.ts';
 import type { Cli } from '../cli.ts';
-import { CliError, exitCodes, usageError } from '../errors.ts';
+import { CliError, detailOf, exitCodes, usageError } from '../errors.ts';
 import { addCommand } from '../help.ts';
 import { tableLines } from '../table.ts';
 import { sizeText, spanText } from '../units.ts';
@@ -37,7 +37,7 @@ export function addServerCommands(program: Command, cli: Cli): void {
   });
 
   addCommand(program, 'health', {
-    summary: 'Say whether the server serves',
+    summary: 'Check whether the server can serve',
     description:
       'Says whether the server can serve: exit code 0 if it can, 5 if not. With --wait it waits until it can, for scripts that have just started one.',
     examples: ['weir health', { line: 'weir health --wait 60s', says: 'after a start' }],
@@ -98,7 +98,7 @@ async function health(cli: Cli, waitMs: number): Promise<void> {
         return await cli.out.show({ body, text: () => body.status });
       } catch (error) {
         if (!isWeirError(error)) throw error;
-        if (Date.now() + healthPauseMs > until) throw new CliError(error.detail, exitCodes.unreachable);
+        if (Date.now() + healthPauseMs > until) throw new CliError(detailOf(error), exitCodes.unreachable);
       }
       await cli.sleep(healthPauseMs);
     }

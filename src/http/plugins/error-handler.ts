@@ -116,12 +116,17 @@ function emptyParameter(params: unknown): string | undefined {
   return undefined;
 }
 
-/** A hint for an unknown URL: the same with or without the slash at its end, or with the name that must follow. */
+/**
+ * A hint for an unknown URL: the same with or without the slash at its end, with the name that must follow, or below /v1; or the health
+ * checks.
+ */
 function whereElse(app: FastifyInstance, path: string): string {
   const other = path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
   if (other !== '' && methodsAt(app, other).length > 0) return `you may mean ${withoutHandles(other)}`;
   const unnamed = emptyParameter(app.findRoute({ url: other, method: 'GET' })?.params);
   if (unnamed !== undefined) return `you may mean ${withoutHandles(other)}{${unnamed}}`;
+  if (methodsAt(app, `/v1${path}`).length > 0) return `you may mean ${withoutHandles(`/v1${path}`)}`;
+  if (/^\/health\b/.test(path)) return 'the health checks are /health/live and /health/ready';
   return '/docs describes all routes, and /openapi.json lists them';
 }
 
