@@ -30,7 +30,7 @@ export function scaleOf(seconds: number, profiles: string | undefined): Scale {
     nodes: share < 0.5 ? 20_000 : 1_000_000,
     sockets: [1, 1000, 5000],
     socketsWeighed: share < 0.5 ? 2000 : 5000,
-    events: Math.max(10, Math.round(40 * share)),
+    events: Math.max(20, Math.round(40 * share)),
     profiles,
   };
 }

@@ -11,6 +11,7 @@ const path = '/bench/fan-out';
 const watchFrame = JSON.stringify({ type: 'watch', id: 'w', path });
 /** Pause before each event, ms, so that the previous one has reached all sockets. */
 const pauseMs = 15;
+const warmUpDeliveries = 20_000;
 /** Whether a frame begins with `{"type":"events"`, so it is no bookmark and no error. */
 const isEvents = (message: Buffer) => message[9] === 0x65 && message[10] === 0x76;
 
@@ -43,18 +44,22 @@ export async function measureFanOut(server: WeirServer, bare: ServerProcess, sca
   for (const count of scale.sockets) {
     await fleet.grow(count, [watchFrame]);
     await bareFleet.grow(count);
-    const spread = newSpread();
-    const bareSpread = newSpread();
+    let spread = newSpread();
+    let bareSpread = newSpread();
+    const ours = () => tell(fleet, load, set, spread);
+    const theirs = () => tell(bareFleet, bareLoad, broadcast, bareSpread);
+    for (let i = 0; i < warmUpEvents(count); i++) {
+      await ours();
+      await theirs();
+    }
+    spread = newSpread();
+    bareSpread = newSpread();
+    const [cpuUs, bareCpuUs]: [number[], number[]] = [[], []];
     // With few sockets more events are sent, as each is quick and times vary more.
     const events = count === 1 ? scale.events * 5 : scale.events;
-    for (let i = 0; i < 3; i++) await tell(fleet, load, set, newSpread());
-    for (let i = 0; i < 3; i++) await tell(bareFleet, bareLoad, broadcast, newSpread());
-    let serverUs = 0;
     for (let i = 0; i < events; i++) {
-      const cpuBefore = server.cpuUs ?? Number.NaN;
-      await tell(fleet, load, set, spread);
-      serverUs += (server.cpuUs ?? Number.NaN) - cpuBefore;
-      await tell(bareFleet, bareLoad, broadcast, bareSpread);
+      cpuUs.push((await cpuUsOf(server, ours)) / count);
+      bareCpuUs.push((await cpuUsOf(bare, theirs)) / count);
     }
     if (scale.profiles) {
       await server.profiled(`${scale.profiles}/fan-out-${count}.cpuprofile`, async () => {
@@ -72,7 +77,9 @@ export async function measureFanOut(server: WeirServer, bare: ServerProcess, sca
       both(bareSpread.lastAfterRequest),
       percent(median(bareSpread.lastAfterRequest) / last),
       shown((count * 1000) / last),
-      shown(serverUs / events / count),
+      shown(median(cpuUs)),
+      shown(median(bareCpuUs)),
+      percent(median(cpuUs.map((us, index) => us / (bareCpuUs[index] ?? Number.NaN)))),
     ]);
   }
   await fleet.close();
@@ -90,10 +97,24 @@ export async function measureFanOut(server: WeirServer, bare: ServerProcess, sca
       'bare: request to last',
       'speed, of bare',
       'deliveries/s',
-      'server µs each',
+      'server CPU µs each',
+      'bare CPU µs each',
+      'CPU, of bare',
     ],
     rows,
   );
+}
+
+/** How many events are sent before the first that counts: after fewer deliveries the code is still being compiled. */
+function warmUpEvents(sockets: number): number {
+  return Math.max(3, Math.min(100, Math.ceil(warmUpDeliveries / sockets)));
+}
+
+/** CPU time that `run` costs a server, µs; not a number if the system does not report it. */
+async function cpuUsOf(server: ServerProcess, run: () => Promise<void>): Promise<number> {
+  const before = server.cpuUs ?? Number.NaN;
+  await run();
+  return (server.cpuUs ?? Number.NaN) - before;
 }
 
 /** Causes one message, waits until all sockets have it, and pauses. */
