@@ -26,6 +26,11 @@ export function isLost(failure: ServiceError): boolean {
   return lostCodes.has(failure.code);
 }
 
+/** @param id what an EventSource sends back as Last-Event-ID @param json its data, on one line */
+export function eventMessage(id: string | number, json: string): string {
+  return `id: ${id}\ndata: ${json}\n\n`;
+}
+
 /**
  * The last message of a stream that failed. Its event is not `error`: that would reach the onerror of an EventSource.
  * @param position where the stream would have resumed

@@ -6,7 +6,7 @@ import { SendPace } from '../access/send-pace.ts';
 import { ServiceError } from '../core/service-error.ts';
 import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import type { Sessions } from '../store/tree/sessions.ts';
-import { eventStreamHeaders, problemMessage, retryMs } from './event-stream-messages.ts';
+import { eventMessage, eventStreamHeaders, problemMessage, retryMs } from './event-stream-messages.ts';
 import { logIfInternal, toServiceError } from './plugins/error-handler.ts';
 import { renewWhileStreaming } from './waiting-session.ts';
 
@@ -121,7 +121,12 @@ class EventStream {
    * @param json its data, on one line
    */
   send(id: string | number, json: string): void {
-    if (this.#state === 'open') this.#write(`id: ${id}\ndata: ${json}\n\n`);
+    if (this.#state === 'open') this.#write(eventMessage(id, json));
+  }
+
+  /** As send(), for a message that is encoded (eventMessage()), which several streams may share. */
+  sendEncoded(message: Buffer): void {
+    if (this.#state === 'open') this.#write(message);
   }
 
   /** Undefined if the reader has room for more; otherwise settles when it has, or when the stream has ended. */
@@ -171,12 +176,12 @@ class EventStream {
     this.end();
   }
 
-  #write(text: string): void {
-    const bytes = Buffer.byteLength(text);
+  #write(message: string | Buffer): void {
+    const bytes = Buffer.byteLength(message);
     this.#unread.add(bytes);
     this.#pace.sent(bytes);
     // It may have been cut off for that.
-    if (!this.#reply.raw.destroyed) this.#reply.raw.write(text, () => this.#unread.taken(bytes));
+    if (!this.#reply.raw.destroyed) this.#reply.raw.write(message, () => this.#unread.taken(bytes));
   }
 
   #wake(): void {

@@ -2,10 +2,12 @@
 import type { FastifyRequest } from 'fastify';
 import { bookmarkMsMax } from '../../schemas/watch.ts';
 import type { WatchHub } from '../broker/watches/watch-hub.ts';
-import type { WatchConnection, WatchHandle, WatchRequest } from '../broker/watches/watcher.ts';
+import type { MatchedEvents, MessageForm } from '../broker/watches/watch-match.ts';
+import type { WatchConnection, WatchHandle, WatchRequest, WatchSink } from '../broker/watches/watcher.ts';
 import { ServiceError } from '../core/service-error.ts';
 import { pathProblem, withoutTrailingSlash } from '../core/tree/path.ts';
 import { watchesPerSocketMax } from './limits.ts';
+import { textFrame } from './text-frame.ts';
 
 /** Limits the watches on all sockets together, and of one client. */
 export interface WatchLimit {
@@ -15,17 +17,19 @@ export interface WatchLimit {
 
 /** Writes what the watches send, as frames of their kind of socket. */
 interface WatchFrames<Id> {
+  /** The kind of socket. Sockets of one kind write the same frames. */
+  kind: string;
   /** The watch is set: every transaction after `zxid` will be sent. */
   watching(id: Id, zxid: number): void;
-  /** @param events of one whole transaction, as a JSON array */
-  events(id: Id, zxid: number, events: string): void;
+  /** The frame with the events of one whole transaction, as JSON. @param events as a JSON array */
+  eventsJson(id: Id, zxid: number, events: string): string;
   /** The watch has ended, or could not begin. */
   failed(id: Id, error: unknown): void;
 }
 
 export interface SocketWatchParts<Id> {
   hub: Pick<WatchHub, 'watch'>;
-  connection: WatchConnection;
+  connection: WatchConnection & { sendEncoded(frame: Buffer): void };
   /** The handshake: its client has the watches, and must be allowed to. */
   request: Pick<FastifyRequest, 'clientKey' | 'mayReadNode' | 'require'>;
   limit: WatchLimit;
@@ -34,7 +38,7 @@ export interface SocketWatchParts<Id> {
 
 export class SocketWatches<Id extends string | number> {
   readonly #parts: SocketWatchParts<Id>;
-  readonly #watches = new Map<Id, { path: string; handle: WatchHandle; release(): void }>();
+  readonly #watches = new Map<Id, SocketWatch<Id>>();
 
   constructor(parts: SocketWatchParts<Id>) {
     this.#parts = parts;
@@ -48,14 +52,13 @@ export class SocketWatches<Id extends string | number> {
   get position(): number | undefined {
     let zxid = Number.POSITIVE_INFINITY;
     // A watch that has not started yet does not count.
-    for (const { handle } of this.#watches.values())
-      if (handle.position !== undefined) zxid = Math.min(zxid, handle.position);
+    for (const { position } of this.#watches.values()) if (position !== undefined) zxid = Math.min(zxid, position);
     return Number.isFinite(zxid) ? zxid : undefined;
   }
 
   /** Begins a watch. What it sends comes after this method has returned. @throws ServiceError BAD_REQUEST, TOO_MANY_REQUESTS, FORBIDDEN */
   watch(id: Id, wanted: WatchRequest): void {
-    const { hub, connection, request, limit, frames } = this.#parts;
+    const { hub, connection, request, limit } = this.#parts;
     const { mode, once } = wanted;
     const path = withoutTrailingSlash(wanted.path);
     if (this.#watches.has(id)) {
@@ -72,27 +75,20 @@ export class SocketWatches<Id extends string | number> {
     }
     if (pathProblem(path) === undefined) request.require('read', 'nodes', path);
     const release = limit.acquire(request.clientKey);
-    const sink = {
-      watching: (zxid: number) => frames.watching(id, zxid),
-      events: (zxid: number, events: string) => {
-        if (once) this.#forget(id);
-        frames.events(id, zxid, events);
-      },
-      failed: (error: unknown) => {
-        this.#forget(id);
-        frames.failed(id, error);
-      },
-    };
     const watched = { ...wanted, path, ...(mode === 'recursive' && { mayRead: request.mayReadNode }) };
-    this.#watches.set(id, { path, handle: hub.watch(watched, sink, connection), release });
+    const watch = new SocketWatch({ id, path, once: once === true }, this.#parts, () => {
+      release();
+      this.#watches.delete(id);
+    });
+    this.#watches.set(id, watch);
+    watch.handle = hub.watch(watched, watch, connection);
   }
 
   /** Ends a watch. @throws ServiceError BAD_REQUEST if there is none with this id */
   unwatch(id: Id): void {
     const watch = this.#watches.get(id);
     if (!watch) throw new ServiceError('BAD_REQUEST', `There is no watch with the id '${id}' on this socket.`);
-    this.#forget(id);
-    watch.handle.close();
+    watch.close();
   }
 
   /** Ends the watches that a changed policy forbids; the others go on. */
@@ -109,12 +105,62 @@ export class SocketWatches<Id extends string | number> {
   }
 
   closeAll(): void {
-    for (const id of [...this.#watches.keys()]) this.unwatch(id);
+    for (const watch of [...this.#watches.values()]) watch.close();
+  }
+}
+
+/** One watch of a socket: sends what its watcher passes to it. */
+class SocketWatch<Id extends string | number> implements WatchSink, MessageForm {
+  readonly key: string;
+  readonly path: string;
+  /** Set when the watcher has been made, which is before anything is passed to this. */
+  handle: WatchHandle | undefined;
+  readonly #id: Id;
+  readonly #once: boolean;
+  readonly #frames: WatchFrames<Id>;
+  readonly #connection: SocketWatchParts<Id>['connection'];
+  readonly #onEnd: () => void;
+
+  /** @param onEnd called once, when it sends nothing more, by itself or by close() */
+  constructor(
+    { id, path, once }: { id: Id; path: string; once: boolean },
+    { frames, connection }: Pick<SocketWatchParts<Id>, 'frames' | 'connection'>,
+    onEnd: () => void,
+  ) {
+    this.key = `${frames.kind} ${JSON.stringify(id)}`;
+    this.path = path;
+    this.#id = id;
+    this.#once = once;
+    this.#frames = frames;
+    this.#connection = connection;
+    this.#onEnd = onEnd;
   }
 
-  #forget(id: Id): void {
-    this.#watches.get(id)?.release();
-    this.#watches.delete(id);
+  get position(): number | undefined {
+    return this.handle?.position;
+  }
+
+  watching(zxid: number): void {
+    this.#frames.watching(this.#id, zxid);
+  }
+
+  events(matched: MatchedEvents): void {
+    if (this.#once) this.#onEnd();
+    this.#connection.sendEncoded(matched.message(this));
+  }
+
+  make(zxid: number, events: string): Buffer {
+    return textFrame(this.#frames.eventsJson(this.#id, zxid, events));
+  }
+
+  failed(error: unknown): void {
+    this.#onEnd();
+    this.#frames.failed(this.#id, error);
+  }
+
+  close(): void {
+    this.#onEnd();
+    this.handle?.close();
   }
 }
 

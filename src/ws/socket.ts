@@ -17,6 +17,7 @@ import type { UnreadBytesOfReader } from '../core/unread-bytes.ts';
 import { FramesInFlight } from './frames-in-flight.ts';
 import { refusedFrameDrain, slowReaderBytesMax } from './limits.ts';
 import { refusedFrames } from './socket-errors.ts';
+import { textFrame } from './text-frame.ts';
 
 /** A peer without activity for one to two of these is dead, and its socket is terminated. */
 const heartbeatMs = 15_000;
@@ -31,8 +32,8 @@ const roomBytes = 1024 * 1024;
 const drainMsMax = 3000;
 const drainCheckMs = 20;
 
-/** Bytes are sent as text, too. */
-const textFrame = { binary: false };
+/** Longer messages that are bytes already are not copied behind the header of their frame. */
+const copiedBytesMax = 64 * 1024;
 
 const stoppingReason = 'The server is stopping';
 
@@ -187,9 +188,11 @@ export class Socket {
   readonly #unread: UnreadBytesOfReader;
   /** Callers of room() that wait. */
   #waiting: (() => void)[] = [];
-  /** The sizes of the messages that are not sent yet, the one in flight first. */
+  /** The sizes of the messages that the system has not taken yet, the one in flight first. */
   readonly #unsent: number[] = [];
   #unsentBytes = 0;
+  /** How many messages the system took at once whose callbacks are still to come. These come in the order of the messages. */
+  #takenAtOnce = 0;
   #isOpen = true;
   #wasActive = true;
 
@@ -229,23 +232,46 @@ export class Socket {
     return this.#isOpen;
   }
 
-  /**
-   * Sends one frame, given as JSON, perhaps as bytes. If too many bytes wait already, closes the socket instead (guarantee W4). The message in flight
-   * does not count, as its size is not the reader's fault.
-   */
+  /** Sends one message, given as JSON, perhaps as bytes. If too many bytes wait already, closes the socket instead. */
   send(json: string | Buffer): void {
-    if (!this.#isOpen) return;
-    if (this.#unsentBytes - (this.#unsent[0] ?? 0) > slowReaderBytesMax) {
-      this.cutOff();
+    if (typeof json === 'string' || json.length <= copiedBytesMax) this.sendEncoded(textFrame(json));
+    else if (this.#maySend()) {
+      this.#ws.send(json, { binary: false }, this.#sent);
+      this.#noteWritten(json.length);
+    }
+  }
+
+  /** As send(), for a message that is a whole frame (text-frame.ts): several sockets may share it. */
+  sendEncoded(frame: Buffer): void {
+    if (!this.#maySend()) return;
+    // The library has nothing queued, as no message is compressed. So this frame comes behind all that it has written.
+    this.#connection.write(frame, this.#sent);
+    this.#noteWritten(frame.length);
+  }
+
+  /**
+   * Whether a message may be sent. If too many bytes wait for the reader, closes the socket (guarantee W4); the message in flight does not
+   * count, as its size is not the reader's fault.
+   */
+  #maySend(): boolean {
+    // Nothing may follow a close frame, and the library sends one by itself when the peer has sent one.
+    if (!this.#isOpen || this.#ws.readyState !== this.#ws.OPEN) return false;
+    if (this.#unsentBytes - (this.#unsent[0] ?? 0) <= slowReaderBytesMax) return true;
+    this.cutOff();
+    return false;
+  }
+
+  /** Counts a message that was just written, as long as the reader leaves some of it in memory. */
+  #noteWritten(size: number): void {
+    this.#pace.sent(size);
+    if (this.#connection.writableLength === 0) {
+      this.#takenAtOnce += 1;
       return;
     }
-    const size = Buffer.byteLength(json);
     this.#unsent.push(size);
     this.#unsentBytes += size;
+    // This reader may be cut off for that.
     this.#unread.add(size);
-    this.#pace.sent(size);
-    // It may have been cut off for that.
-    if (this.#isOpen) this.#ws.send(json, textFrame, this.#sent);
   }
 
   /** Closes the socket of a slow reader, behind the message in flight. */
@@ -289,7 +315,7 @@ export class Socket {
 
   /** Whether the peer takes what it is sent: few bytes wait for it. */
   get isTaken(): boolean {
-    return this.#ws.bufferedAmount <= roomBytes;
+    return this.#connection.writableLength <= roomBytes;
   }
 
   /** Whether more may be sent: few bytes wait, and the identity has bytes left of its rate. */
@@ -371,6 +397,10 @@ export class Socket {
   }
 
   readonly #sent = (): void => {
+    if (this.#takenAtOnce > 0) {
+      this.#takenAtOnce -= 1;
+      return;
+    }
     const size = this.#unsent.shift() ?? 0;
     this.#unsentBytes -= size;
     this.#unread.taken(size);

@@ -94,9 +94,10 @@ class WatchSocket {
       },
     });
     const frames = {
+      kind: this.#socket.kind,
       watching: (id: string, zxid: number) => this.#send({ type: 'watching', id, zxid }),
-      events: (id: string, zxid: number, events: string) =>
-        this.#socket.send(frameJson<EventsFrame, 'events'>({ type: 'events', id, zxid }, { events })),
+      eventsJson: (id: string, zxid: number, events: string) =>
+        frameJson<EventsFrame, 'events'>({ type: 'events', id, zxid }, { events }),
       failed: (id: string, error: unknown) => this.#socket.sendError(error, id),
     };
     this.#watches = new SocketWatches({ hub: broker.watches, connection: this.#socket, request, limit, frames });

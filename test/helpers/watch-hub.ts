@@ -5,6 +5,7 @@ import { createMetrics, type Metrics } from '../../src/broker/metrics.ts';
 import { EventTail } from '../../src/broker/watches/event-tail.ts';
 import { WatchHub } from '../../src/broker/watches/watch-hub.ts';
 import { defaultWatchLimits, type WatchLimits } from '../../src/broker/watches/watch-limits.ts';
+import type { MatchedEvents } from '../../src/broker/watches/watch-match.ts';
 import type { WatchConnection, WatchHandle, WatchRequest } from '../../src/broker/watches/watcher.ts';
 import type { StoreTarget } from '../../src/store/redis/target.ts';
 import { Store } from '../../src/store/store.ts';
@@ -67,7 +68,8 @@ export function record(hub: WatchHub, request: WatchRequest, reader: WatchConnec
     watching: (zxid: number) => {
       recorded.watching = zxid;
     },
-    events: (zxid: number, events: string) => recorded.received.push({ zxid, events: JSON.parse(events) }),
+    events: (matched: MatchedEvents) =>
+      recorded.received.push({ zxid: matched.zxid, events: JSON.parse(matched.json()) }),
     failed: (error: unknown) => {
       recorded.failure = error;
     },

@@ -15,15 +15,7 @@ import { FairQueue } from './fair-queue.ts';
 import { HistoryPages, type WatchedHistory } from './history-pages.ts';
 import { TimeSlices } from './time-slices.ts';
 import { defaultWatchLimits, type WatchLimits } from './watch-limits.ts';
-import {
-  historyOf,
-  type Interest,
-  isEqual,
-  type MatchedEvents,
-  matchOne,
-  matchTransaction,
-  type Subscription,
-} from './watch-match.ts';
+import { historyOf, type Interest, isEqual, matchOne, matchTransaction, type Subscription } from './watch-match.ts';
 import { WatchQueue, type WatchQueueParts } from './watch-queue.ts';
 import { type WatchConnection, Watcher, type WatchHandle, type WatchRequest, type WatchSink } from './watcher.ts';
 
@@ -74,6 +66,11 @@ export class WatchHub {
     this.#stopping = stopping;
     this.#pages = new HistoryPages(events, tail, limits, metrics);
     const eventsSent = metrics.counter('watch_events_sent_total', 'Events sent to watchers.', ['mode']);
+    const sentOf = {
+      node: eventsSent.labels('node'),
+      children: eventsSent.labels('children'),
+      recursive: eventsSent.labels('recursive'),
+    };
     this.#parts = {
       tail,
       pages: this.#pages,
@@ -86,8 +83,10 @@ export class WatchHub {
         this.#watchers.delete(watcher);
         this.#removeSynced(watcher, queue);
       },
-      sent: (watcher, events) => eventsSent.inc({ mode: watcher.request.mode }, events),
-      progressed: (connection) => this.#awaiting.get(connection)?.(),
+      sent: (watcher, events) => sentOf[watcher.request.mode].inc(events),
+      progressed: (connection) => {
+        if (this.#awaiting.size > 0) this.#awaiting.get(connection)?.();
+      },
     };
     metrics.gauges('watches', 'Watchers by mode and state; an unsynced one is catching up.', ['mode', 'state'], () =>
       this.#count(),
@@ -240,18 +239,9 @@ export class WatchHub {
     const before = this.#published;
     this.#published = zxid;
     const bySubscription = matchTransaction(transaction, (path) => this.#subscriptions.get(path));
-    const byQueue = new Map<WatchQueue, { matched: MatchedEvents; watchers: Set<Watcher> }[]>();
     for (const [subscription, matched] of bySubscription) {
       for (const poll of [...subscription.polls]) if (zxid > poll.after) poll.end(true);
-      for (const [queue, watchers] of subscription.watchers) {
-        const parts = byQueue.get(queue);
-        if (parts) parts.push({ matched, watchers });
-        else byQueue.set(queue, [{ matched, watchers }]);
-      }
-    }
-    for (const [queue, parts] of byQueue) {
-      const size = parts.reduce((sum, { matched, watchers }) => sum + matched.size * watchers.size, 0);
-      queue.publish({ zxid, parts, size }, before);
+      for (const [queue, watchers] of subscription.watchers) queue.publish(matched, watchers, before);
     }
   }
 

@@ -41,12 +41,27 @@ export function isEqual(a: Subscription, b: Subscription): boolean {
 
 /** The events of one transaction that a subscription matches. */
 export interface MatchedEvents {
+  /** Of the transaction. */
+  readonly zxid: number;
   readonly count: number;
   /** About how many bytes its JSON has. */
   readonly size: number;
   /** The events as a JSON array; made once. */
   json(): string;
+  /** The message that brings the events to a client; made once for all clients that are sent the same. */
+  message(form: MessageForm): Buffer;
 }
+
+/** How one kind of client is sent events. */
+export interface MessageForm {
+  /** The same for all clients that are sent the same. */
+  readonly key: string;
+  /** @param events of the whole transaction, as a JSON array */
+  make(zxid: number, events: string): Buffer;
+}
+
+/** How many messages are kept for the events of a transaction. Most clients give their watches the same few ids. */
+const messagesMax = 8;
 
 /** About how many bytes an event's JSON has besides path and data. */
 const statBytes = 250;
@@ -77,7 +92,7 @@ export function matchTransaction<S extends Subscription>(
       if (event && subscription.mayRead?.(event.path) === false) continue;
       let found = matched.get(subscription);
       if (!found) {
-        found = new Match(subscription, json);
+        found = new Match(transaction.zxid, subscription, json);
         matched.set(subscription, found);
       }
       found.add(event);
@@ -133,14 +148,17 @@ function isCommittedOffset(path: string): boolean {
 }
 
 class Match implements MatchedEvents {
+  readonly zxid: number;
   readonly #subscription: Subscription;
   readonly #json: EventJson;
   /** In order; undefined = the `children` event of the subscription's path. */
   readonly #events: (NodeEvent | undefined)[] = [];
   #size = 0;
   #text: string | undefined;
+  #messages: Map<string, Buffer> | undefined;
 
-  constructor(subscription: Subscription, json: EventJson) {
+  constructor(zxid: number, subscription: Subscription, json: EventJson) {
+    this.zxid = zxid;
     this.#subscription = subscription;
     this.#json = json;
   }
@@ -164,6 +182,15 @@ class Match implements MatchedEvents {
       .map((event) => (event ? this.#json.of(event, data) : JSON.stringify({ type: 'children', path })))
       .join(',')}]`;
     return this.#text;
+  }
+
+  message(form: MessageForm): Buffer {
+    const kept = this.#messages?.get(form.key);
+    if (kept) return kept;
+    const message = form.make(this.zxid, this.json());
+    this.#messages ??= new Map();
+    if (this.#messages.size < messagesMax) this.#messages.set(form.key, message);
+    return message;
   }
 }
 

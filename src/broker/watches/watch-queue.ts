@@ -32,19 +32,11 @@ export interface WatchQueueParts {
   progressed(connection: WatchConnection): void;
 }
 
-/** The matched events of one transaction for the watchers of one connection; equal watchers share them. */
-interface MatchedTransaction {
-  readonly zxid: number;
-  readonly parts: readonly { matched: MatchedEvents; watchers: Iterable<Watcher> }[];
-  /** About how many bytes will be sent for it. */
-  readonly size: number;
-}
-
 export class WatchQueue implements Worker, WatcherOwner {
   readonly #connection: WatchConnection;
   readonly #parts: WatchQueueParts;
   /** New transactions that wait to be sent, the oldest first; that one may have been sent in part. */
-  readonly #live: { transaction: MatchedTransaction; deliveries: Iterator<Delivery> }[] = [];
+  readonly #live: LiveTransaction[] = [];
   #liveBytes = 0;
   /** While transactions wait: everything up to this zxid was sent. */
   #sentUpTo = 0;
@@ -77,11 +69,17 @@ export class WatchQueue implements Worker, WatcherOwner {
   }
 
   /**
-   * Queues a transaction for the synced watchers of this connection, or closes the connection if too much waits already.
+   * Queues the matched events of a transaction for equal synced watchers of this connection, or closes the connection if too much waits
+   * already.
    * @param before the zxid of the transaction before it
    */
-  publish(transaction: MatchedTransaction, before: number): void {
-    const inFlight = this.#live[0]?.transaction.size ?? 0;
+  publish(matched: MatchedEvents, watchers: ReadonlySet<Watcher>, before: number): void {
+    const last = this.#live.at(-1);
+    if (last?.zxid === matched.zxid) {
+      this.#liveBytes += last.add(matched, watchers);
+      return;
+    }
+    const inFlight = this.#live[0]?.size ?? 0;
     if (this.#liveBytes - inFlight > this.#parts.slowReaderBytesMax) {
       this.#live.length = 0;
       this.#liveBytes = 0;
@@ -89,7 +87,8 @@ export class WatchQueue implements Worker, WatcherOwner {
       return;
     }
     if (this.#live.length === 0) this.#sentUpTo = before;
-    this.#live.push({ transaction, deliveries: deliveriesOf(transaction) });
+    const transaction = new LiveTransaction(matched, watchers);
+    this.#live.push(transaction);
     this.#liveBytes += transaction.size;
     this.#wake();
   }
@@ -106,34 +105,44 @@ export class WatchQueue implements Worker, WatcherOwner {
   }
 
   step(): boolean {
-    let hasMore = false;
-    this.#connection.cork(() => {
-      hasMore = this.#step();
-      this.#parts.progressed(this.#connection);
-    });
-    return hasMore;
-  }
-
-  #step(): boolean {
     if (!this.#hasRoom()) return false;
     const live = this.#live[0];
-    if (live) {
-      if (this.#send(live.deliveries)) {
-        // If the connection was closed meanwhile, nothing waits any more.
-        if (this.#live[0] === live) {
-          this.#live.shift();
-          this.#liveBytes -= live.transaction.size;
-          this.#sentUpTo = live.transaction.zxid;
-        }
-      }
-      return this.#hasWork();
+    // Most steps send one message, which needs no cork and no iterator.
+    if (live?.onlyWatcher && this.#live.length === 1) this.#sendOnly(live, live.onlyWatcher);
+    else this.#connection.cork(() => this.#sendSome());
+    this.#parts.progressed(this.#connection);
+    return this.#hasWork();
+  }
+
+  #sendSome(): void {
+    if (this.#live.length > 0) {
+      this.#sendLive();
+      return;
     }
     // The passes through the two histories take turns.
     const catchUp = this.#catchUps.shift();
-    if (!catchUp) return false;
+    if (!catchUp) return;
     if (catchUp.isWanted) this.#catchUps.push(catchUp);
     this.#advance(catchUp);
-    return this.#hasWork();
+  }
+
+  #sendOnly(live: LiveTransaction, watcher: Watcher): void {
+    this.#deliver(watcher, live.matched);
+    this.#finish(live);
+  }
+
+  /** Sends new transactions, as many as one step may send. */
+  #sendLive(): void {
+    const left = newStep();
+    for (let [live] = this.#live; live && this.#send(live.deliveries(), left); [live] = this.#live) this.#finish(live);
+  }
+
+  #finish(live: LiveTransaction): void {
+    // If the connection was closed meanwhile, nothing waits any more.
+    if (this.#live[0] !== live) return;
+    this.#live.shift();
+    this.#liveBytes -= live.size;
+    this.#sentUpTo = live.zxid;
   }
 
   #hasWork(): boolean {
@@ -156,23 +165,27 @@ export class WatchQueue implements Worker, WatcherOwner {
     return false;
   }
 
-  /** Sends as much as one step may send and the connection takes. @returns whether that was all */
-  #send(deliveries: Iterator<Delivery>): boolean {
-    let [bytes, watchers] = [0, 0];
+  /** Sends as much as is `left` of the step and the connection takes. @returns whether that was all */
+  #send(deliveries: Iterator<Delivery>, left: Step): boolean {
     for (let next = deliveries.next(); !next.done; next = deliveries.next()) {
-      const { watcher, zxid, matched } = next.value;
-      try {
-        watcher.send(zxid, matched);
-      } catch (error) {
-        // A sink that throws must not keep the others from their events.
-        this.#parts.log.error({ err: error, zxid }, 'A watcher could not send a transaction to its client; it ends');
-        watcher.fail(error);
-      }
-      bytes += matched.size;
-      watchers += 1;
-      if (bytes >= stepBytes || watchers >= stepWatchers || this.#connection.room() !== undefined) return false;
+      const { watcher, matched } = next.value;
+      this.#deliver(watcher, matched);
+      left.bytes -= matched.size;
+      left.watchers -= 1;
+      if (left.bytes <= 0 || left.watchers <= 0 || this.#connection.room() !== undefined) return false;
     }
     return true;
+  }
+
+  #deliver(watcher: Watcher, matched: MatchedEvents): void {
+    try {
+      watcher.send(matched);
+    } catch (error) {
+      // A sink that throws must not keep the others from their events.
+      const { zxid } = matched;
+      this.#parts.log.error({ err: error, zxid }, 'A watcher could not send a transaction to its client; it ends');
+      watcher.fail(error);
+    }
   }
 
   /** A step of one pass through history. */
@@ -189,7 +202,7 @@ export class WatchQueue implements Worker, WatcherOwner {
       }
       catchUp.begin(page);
     }
-    if (catchUp.deliveries && !this.#send(catchUp.deliveries)) return;
+    if (catchUp.deliveries && !this.#send(catchUp.deliveries, newStep())) return;
     catchUp.finish();
     this.#syncThoseAt(catchUp, this.#parts.tail.position);
   }
@@ -236,14 +249,69 @@ export class WatchQueue implements Worker, WatcherOwner {
   }
 }
 
+/** What one step may still send. */
+interface Step {
+  bytes: number;
+  watchers: number;
+}
+
+const newStep = (): Step => ({ bytes: stepBytes, watchers: stepWatchers });
+
 interface Delivery {
   watcher: Watcher;
-  zxid: number;
   matched: MatchedEvents;
 }
 
-function* deliveriesOf({ zxid, parts }: MatchedTransaction): Generator<Delivery> {
-  for (const { matched, watchers } of parts) for (const watcher of watchers) yield { watcher, zxid, matched };
+interface Part {
+  readonly matched: MatchedEvents;
+  readonly watchers: ReadonlySet<Watcher>;
+}
+
+/** The matched events of one transaction for the synced watchers of one connection; equal watchers share them. */
+class LiveTransaction {
+  /** For the first equal watchers; mostly there are no others. */
+  readonly matched: MatchedEvents;
+  /** About how many bytes will be sent for it. */
+  size: number;
+  readonly #watchers: ReadonlySet<Watcher>;
+  #others: Part[] | undefined;
+  #deliveries: Iterator<Delivery> | undefined;
+
+  constructor(matched: MatchedEvents, watchers: ReadonlySet<Watcher>) {
+    this.matched = matched;
+    this.#watchers = watchers;
+    this.size = matched.size * watchers.size;
+  }
+
+  get zxid(): number {
+    return this.matched.zxid;
+  }
+
+  /** The only watcher that it is for, if nothing has been sent; else undefined. */
+  get onlyWatcher(): Watcher | undefined {
+    if (this.#others || this.#deliveries || this.#watchers.size !== 1) return undefined;
+    for (const watcher of this.#watchers) return watcher;
+    return undefined;
+  }
+
+  /** Adds other equal watchers. @returns about how many bytes will be sent to them */
+  add(matched: MatchedEvents, watchers: ReadonlySet<Watcher>): number {
+    this.#others ??= [];
+    this.#others.push({ matched, watchers });
+    const bytes = matched.size * watchers.size;
+    this.size += bytes;
+    return bytes;
+  }
+
+  /** What is still to be sent. */
+  deliveries(): Iterator<Delivery> {
+    this.#deliveries ??= deliveriesOf([{ matched: this.matched, watchers: this.#watchers }, ...(this.#others ?? [])]);
+    return this.#deliveries;
+  }
+}
+
+function* deliveriesOf(parts: readonly Part[]): Generator<Delivery> {
+  for (const { matched, watchers } of parts) for (const watcher of watchers) yield { watcher, matched };
 }
 
 /** Equal watchers that a page is sent to. */
@@ -296,9 +364,7 @@ class CatchUp implements PageRequester {
 /** The matched events of a page in order; each transaction is matched just before it is sent. */
 function* deliveriesFrom(page: HistoryPage, byPath: ReadonlyMap<string, EqualWatchers[]>): Generator<Delivery> {
   for (const transaction of page.transactionsOn(byPath.keys())) {
-    const { zxid } = transaction;
     const bySubscription = matchTransaction(transaction, (path) => byPath.get(path), page.jsonOf(transaction));
-    for (const [{ watchers }, matched] of bySubscription)
-      for (const watcher of watchers) yield { watcher, zxid, matched };
+    for (const [{ watchers }, matched] of bySubscription) for (const watcher of watchers) yield { watcher, matched };
   }
 }

@@ -21,8 +21,8 @@ export interface WatchRequest {
 export interface WatchSink {
   /** The watcher is set: every transaction after `zxid` will be sent. */
   watching(zxid: number): void;
-  /** The events of one whole transaction, as a JSON array. */
-  events(zxid: number, events: string): void;
+  /** The events of one whole transaction. */
+  events(matched: MatchedEvents): void;
   /** The watcher has ended. ServiceError: INVALID_PATH, COMPACTED, STORE_UNAVAILABLE; anything else is a defect of the server. */
   failed(error: unknown): void;
 }
@@ -117,11 +117,12 @@ export class Watcher implements WatchHandle {
   }
 
   /** Sends the matched events of a transaction, unless they were sent already. */
-  send(zxid: number, matched: MatchedEvents): void {
+  send(matched: MatchedEvents): void {
+    const { zxid } = matched;
     if (this.#state === 'ended' || zxid <= this.#reached) return;
     this.#reached = zxid;
     this.#owner.sent(this, matched.count);
-    this.sink.events(zxid, matched.json());
+    this.sink.events(matched);
     if (this.request.once) this.close();
   }
 

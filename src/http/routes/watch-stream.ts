@@ -10,10 +10,11 @@ import {
   watchStreamQuery,
 } from '../../../schemas/watch.ts';
 import type { Broker } from '../../broker/broker.ts';
+import type { MessageForm } from '../../broker/watches/watch-match.ts';
 import type { WatchHandle, WatchRequest, WatchSink } from '../../broker/watches/watcher.ts';
 import { frameJson } from '../../core/frame-json.ts';
 import { ServiceError } from '../../core/service-error.ts';
-import { isLost, lostMark } from '../event-stream-messages.ts';
+import { eventMessage, isLost, lostMark } from '../event-stream-messages.ts';
 import { nodePathOf } from '../node-path.ts';
 import { toServiceError } from '../plugins/error-handler.ts';
 import { problems } from '../problems.ts';
@@ -22,6 +23,13 @@ import { EventStreams } from '../sse.ts';
 const prefix = '/v1/watch/';
 
 type EventsFrame = Extract<StreamFrame, { type: 'events' }>;
+
+/** The message with the events of a transaction, the same for all streams. */
+const eventsMessage: MessageForm = {
+  key: 'stream',
+  make: (zxid, events) =>
+    Buffer.from(eventMessage(zxid, frameJson<EventsFrame, 'events'>({ type: 'events', zxid }, { events }))),
+};
 
 export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
   broker: Pick<Broker, 'watches' | 'metrics' | 'slowReadersCut' | 'stopping' | 'store'>;
@@ -100,8 +108,8 @@ export const watchStreamRoutes: FastifyPluginAsyncZodOpenApi<{
           stream.begin();
           send({ type: 'watching', zxid });
         },
-        events: (zxid, events) => {
-          stream.send(zxid, frameJson<EventsFrame, 'events'>({ type: 'events', zxid }, { events }));
+        events: (matched) => {
+          stream.sendEncoded(matched.message(eventsMessage));
           if (watchRequest.once) stream.end();
         },
         failed: (error) => {

@@ -88,7 +88,6 @@ export class PipelinedSocket implements TreeSender, LogSender {
       connection: this.#socket,
       request,
       limit: watchLimit,
-      sendEvents: (frame) => this.#socket.send(frame),
       ended: (watch, error) => this.#sendFrame({ ...this.#socket.problemOf(error).toProblem(), type: 'error', watch }),
     });
     this.#writer = new ResponseWriter(this.#socket, {

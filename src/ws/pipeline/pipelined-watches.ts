@@ -15,8 +15,6 @@ interface WatchSender {
 }
 
 interface Parts extends Omit<SocketWatchParts<RequestId>, 'frames'> {
-  /** Sends a frame with events, as JSON. */
-  sendEvents(frame: string): void;
   /** Called when a watch has ended by itself after it began. */
   ended(watch: RequestId, error: unknown): void;
 }
@@ -26,16 +24,17 @@ export class PipelinedWatches {
   /** The requests that wait for their watch to begin. */
   readonly #starting = new Map<RequestId, PendingRequest>();
 
-  constructor(sender: WatchSender, { sendEvents, ended, ...parts }: Parts) {
+  constructor(sender: WatchSender, { ended, ...parts }: Parts) {
     this.#watches = new SocketWatches({
       ...parts,
       frames: {
+        kind: 'pipeline',
         watching: (id, zxid) => {
           const pending = this.#takeStarting(id);
           if (pending) sender.succeed(pending, '{}', { zxid });
         },
-        events: (watch, zxid, events) =>
-          sendEvents(frameJson<EventsFrame, 'events'>({ type: 'events', watch, zxid }, { events })),
+        eventsJson: (watch, zxid, events) =>
+          frameJson<EventsFrame, 'events'>({ type: 'events', watch, zxid }, { events }),
         failed: (id, error) => {
           const pending = this.#takeStarting(id);
           if (pending) sender.fail(pending, error);

@@ -1,5 +1,6 @@
 // Many watches at once: their cost for Redis and the event loop is bounded, and each still gets all events in order.
 import t from 'tap';
+import type { MatchedEvents } from '../../../src/broker/watches/watch-match.ts';
 import { redisCommand } from '../../../src/embedded-redis/redis-command.ts';
 import { eventually } from '../../helpers/server.ts';
 import {
@@ -164,7 +165,7 @@ t.test('events for tens of thousands of watches leave the event loop free in bet
         watching: () => {
           standing += 1;
         },
-        events: (zxid: number) => order.push({ reader, id, zxid, turn }),
+        events: ({ zxid }: MatchedEvents) => order.push({ reader, id, zxid, turn }),
         failed: (error: unknown) => t.fail(String(error)),
       };
       hub.watch({ path: '/', mode: 'recursive', data: true }, sink, shared);
@@ -219,7 +220,7 @@ t.test('watches that begin and end while a slow reader gets many events get each
     const received: number[] = [];
     const sink = {
       watching: () => {},
-      events: (zxid: number) => {
+      events: ({ zxid }: MatchedEvents) => {
         left -= 1;
         received.push(zxid);
         order.push(zxid);

@@ -90,6 +90,29 @@ t.test('events have up to 16 KiB of data, binary as base64, and truncated text s
   t.notOk('truncated' in exact);
 });
 
+t.test('transactions that arrive together are written to a connection together, in order', async (t) => {
+  const { hub, write, tail } = await startBroker(t);
+  await write(create('/a'));
+  let writes = 0;
+  const cork = (send: () => void) => {
+    writes += 1;
+    send();
+  };
+  const watch = record(hub, { path: '/a', mode: 'node' }, { ...readerWith(), cork });
+  await begun(watch);
+  let batches = 0;
+  tail.subscribe(() => batches++);
+  writes = 0;
+  const zxids = await Promise.all(Array.from({ length: 50 }, (_, i) => write(set('/a', `${i}`))));
+  await reached(Math.max(...zxids), watch);
+  t.same(
+    watch.received.map(({ zxid }) => zxid),
+    zxids.toSorted((a, b) => a - b),
+  );
+  t.ok(writes <= batches, `${writes} writes of 50 messages, which arrived in ${batches} batches`);
+  t.ok(batches < 50);
+});
+
 t.test('watches at or below the offsets get offset commits, watches above do not', async (t) => {
   const target = { socketPath: (await startTestRedis(t)).socketPath };
   const { hub, write } = await startBroker(t, { target });
