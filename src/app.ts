@@ -89,8 +89,8 @@ import { defaultPipelineLimits, type PipelineLimits, socketPayloadBytesMax } fro
 import { pipelinedSockets } from './ws/pipeline/pipeline.ts';
 import { selectProtocol } from './ws/protocols.ts';
 import { refusedSockets } from './ws/refused-sockets.ts';
-import { Sockets } from './ws/socket.ts';
 import { handleSocketError } from './ws/socket-errors.ts';
+import { Sockets } from './ws/sockets.ts';
 import { serveTopicTail } from './ws/topic-tail.ts';
 import { watchSockets } from './ws/watch.ts';
 

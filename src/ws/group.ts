@@ -22,7 +22,8 @@ import { frameJson } from '../core/frame-json.ts';
 import { hasCode, ServiceError } from '../core/service-error.ts';
 import { Credit } from './credit.ts';
 import { groupFramesWaitingMax } from './limits.ts';
-import type { Socket, Sockets } from './socket.ts';
+import type { Socket } from './socket.ts';
+import type { Sockets } from './sockets.ts';
 
 type RecordsFrame = Extract<GroupServerFrame, { type: 'records' }>;
 

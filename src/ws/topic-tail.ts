@@ -10,7 +10,8 @@ import {
 import type { TopicTail, TopicTailRequest, TopicTails } from '../broker/log/topic-tail.ts';
 import { frameJson } from '../core/frame-json.ts';
 import { Credit } from './credit.ts';
-import type { Socket, Sockets } from './socket.ts';
+import type { Socket } from './socket.ts';
+import type { Sockets } from './sockets.ts';
 
 type RecordsFrame = Extract<TopicTailServerFrame, { type: 'records' }>;
 

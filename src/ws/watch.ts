@@ -11,8 +11,9 @@ import { hasCode, ServiceError } from '../core/service-error.ts';
 import type { Store } from '../store/store.ts';
 import { parseHandle } from '../store/tree/sessions.ts';
 import { sessionsPerSocketMax } from './limits.ts';
-import type { Socket, Sockets } from './socket.ts';
+import type { Socket } from './socket.ts';
 import { BookmarkTimer, SocketWatches, type WatchLimit } from './socket-watches.ts';
+import type { Sockets } from './sockets.ts';
 
 type EventsFrame = Extract<ServerFrame, { type: 'events' }>;
 
