@@ -44,7 +44,7 @@ export function createServiceMetrics({ version, store, brokerId, zxid, loading }
   metrics.gauge('zxid', 'The newest transaction on the tree that this broker has received.', zxid, 'max');
   const durations = metrics.histogram(
     'store_call_duration_seconds',
-    'Time of a call of a script of the store, from sending it to its reply, by script.',
+    'Time of a call of the store, from sending it to its reply, by script; direct-read reads batches without one.',
     ['op'],
   );
   /** The histogram's children by their label: the histogram's own lookup costs several times more. */

@@ -127,7 +127,8 @@ export function partitionKeys(prefix: string, topicId: string, partition: number
      * Hash, the key that log scripts declare. It exists as long as the log. `start`: the log start offset; `next`: the end offset;
      * `total`: the bytes of all records ever appended; `trimmed`: how many of them were removed from the start of the stream;
      * `created_at`, ms; `leader_epoch`: the newest one that maintained this log; `leader_run`: the broker process that was the
-     * first to use that epoch here. Once compaction has begun also `cleaned`: batches below this offset are in `compacted`;
+     * first to use that epoch here; `largest`: the bytes of the largest batch appended from the offset `sized_from` on, valid if `sized`
+     * is `total`: else a version of the program has appended that does not keep these three. Once compaction has begun also `cleaned`: batches below this offset are in `compacted`;
      * `compacted`: the bytes of records there; `records_end`: the offset after the last record there, if the whole log is there;
      * `generation`: rises with each change of appended batches; `tombstones_since`: when the oldest tombstones there were first
      * compacted, ms, or 0 if there are none.

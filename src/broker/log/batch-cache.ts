@@ -7,6 +7,7 @@
  * is checked against what a call of the store shows of the log (LogState), before batches are given out.
  */
 import type { StoredBatch } from '../../core/records/batch-lines.ts';
+import { BatchRoom } from '../../core/records/batch-room.ts';
 import type { RecordLimits } from '../../core/records/taken-batches.ts';
 import { required } from '../../core/required.ts';
 import type { LogState } from '../../store/log/logs.ts';
@@ -117,27 +118,15 @@ export class BatchCache {
    * @param withinLimits whether the last batch may not exceed the limits either, unless it is the first
    * @returns undefined if it does not have all of them
    */
-  read(
-    key: string,
-    offset: number,
-    { maxRecords, maxBytes }: RecordLimits,
-    withinLimits: boolean,
-  ): CachedRead | undefined {
+  read(key: string, offset: number, limits: RecordLimits, withinLimits: boolean): CachedRead | undefined {
     const run = this.#runs.get(key);
     if (!run || offset < startOf(run) || offset >= run.end) return undefined;
-    const batches: StoredBatch[] = [];
-    let [recordsLeft, bytesLeft] = [maxRecords, maxBytes];
-    for (let at = indexOf(run, offset); at < run.batches.length; at += 1) {
-      const batch = required(run.batches[at], 'batch in a run');
-      const { baseOffset, count, records } = batch;
-      const exceeds = withinLimits && batches.length > 0 && (count > recordsLeft || records.length > bytesLeft);
-      if (exceeds || recordsLeft <= 0 || bytesLeft <= 0) return { batches, isComplete: false };
-      batches.push(batch);
-      recordsLeft -= baseOffset + count - Math.max(baseOffset, offset);
-      bytesLeft -= records.length;
-    }
-    const isComplete = run.end === run.state.endOffset;
-    return isComplete || recordsLeft <= 0 || bytesLeft <= 0 ? { batches, isComplete } : undefined;
+    const room = new BatchRoom(offset, limits, withinLimits);
+    for (let at = indexOf(run, offset); at < run.batches.length && !room.isFull; at += 1)
+      room.take(required(run.batches[at], 'batch in a run'));
+    const { batches, nextOffset } = room;
+    const isComplete = nextOffset === run.state.endOffset;
+    return isComplete || room.isFull ? { batches, isComplete } : undefined;
   }
 
   #append(run: Run, batch: StoredBatch): void {

@@ -11,25 +11,14 @@ import { Replication, type ReplicationResult } from '../redis/replication.ts';
 import { bytes, integer, type ReplyValue, type ScriptArguments, text } from '../scripts.ts';
 import { defaultStoredLimits, type StoredLimits } from '../stored-limits.ts';
 import { type BatchToAppend, encodeChecks } from './batch.ts';
+import { DirectReads } from './direct-reads.ts';
 import { type LogNoticeListener, subscribeToLogs } from './log-notices.ts';
 import { type AppendResult, decodeAppendReply, decodeBatches } from './log-replies.ts';
-import type { LogBounds, LogSummary } from './log-summary.ts';
+import type { LogBounds, LogState, LogSummary } from './log-summary.ts';
 import type { LogId } from './producers.ts';
 
 export type { BatchDeduplication, BatchToAppend, DeduplicationKey, Fence, RequestTimestamps } from './batch.ts';
-export type { LogBounds, LogSummary } from './log-summary.ts';
-
-/** What one call has shown of a log. */
-export interface LogState extends LogBounds {
-  /** Batches below this offset were compacted, and may be replaced by others. */
-  compactedUpTo: number;
-  /** When the log was created, ms: another one after the store has lost it. */
-  createdAt: number;
-  /** The server that replied (StoreConnection.serverRunOf). */
-  serverRun: string;
-  /** When the call was made, as performance.now(): what it has shown was true at that time or later. */
-  calledAt: number;
-}
+export type { LogBounds, LogState, LogSummary } from './log-summary.ts';
 
 /** Is told what calls of the store show of logs. */
 interface LogObserver {
@@ -66,6 +55,7 @@ export class Logs {
   readonly #fencesMax: number;
   /** The limits of stored results (storedResponseLimits). */
   readonly #responseLimits: string;
+  readonly #directReads: DirectReads;
   #observer: LogObserver | undefined;
 
   constructor(connection: StoreConnection, prefix: string, log: Logger, limits: StoredLimits = defaultStoredLimits) {
@@ -74,6 +64,7 @@ export class Logs {
     this.#log = log;
     this.#channel = appendsChannel(prefix);
     this.#replication = new Replication(connection);
+    this.#directReads = new DirectReads(connection);
     this.#fencesMax = limits.fencesMax;
     this.#responseLimits = storedResponseLimits(limits.appendsMax, limits.appendBytesMax);
   }
@@ -198,24 +189,24 @@ export class Logs {
     limits: { maxRecords: number; maxBytes: number },
     withinLimits = false,
   ): Promise<LogBounds & { offset: number; isComplete: boolean; batches: StoredBatch[] }> {
-    const args = [offset, limits.maxRecords, limits.maxBytes, withinLimits ? 1 : 0];
+    const log = { topicId, partition };
+    const keys = this.#keysOf(log);
     const seen = this.#beginCall(topicId, partition);
+    const direct = typeof offset === 'number' && (await this.#directReads.read({ keys, offset, limits, withinLimits }));
+    if (direct) {
+      const { batches, isComplete, logStartOffset, endOffset, compactedUpTo, createdAt } = direct;
+      this.#observer?.onBatches(log, seen(logStartOffset, endOffset, compactedUpTo, createdAt), batches, false);
+      return { offset, logStartOffset, endOffset, isComplete, batches };
+    }
+    const args = [offset, limits.maxRecords, limits.maxBytes, withinLimits ? 1 : 0];
     const reply = await this.#call('logs/read', topicId, partition, args);
-    const [start, logStartOffset, endOffset, cleaned, createdAt, isComplete, heads, ...texts] = reply;
+    const [from, start, end, cleaned, createdAt, isComplete, sizedFrom, largest, heads, ...texts] = reply;
     const batches = decodeBatches(text(heads), texts);
-    this.#observer?.onBatches(
-      { topicId, partition },
-      seen(logStartOffset, endOffset, cleaned, createdAt),
-      batches,
-      false,
-    );
-    return {
-      offset: integer(start),
-      logStartOffset: integer(logStartOffset),
-      endOffset: integer(endOffset),
-      isComplete: text(isComplete) === '1',
-      batches,
-    };
+    const state = seen(start, end, cleaned, createdAt);
+    this.#directReads.note(keys, state, { sizedFrom: integer(sizedFrom), largest: integer(largest) }, batches);
+    this.#observer?.onBatches(log, state, batches, false);
+    const { logStartOffset, endOffset } = state;
+    return { offset: integer(from), logStartOffset, endOffset, isComplete: text(isComplete) === '1', batches };
   }
 
   /**

@@ -78,7 +78,7 @@ export class StoreConnection {
     });
   }
 
-  /** Calls `listener` after each call of a script, with the name of the script and how long its reply took. */
+  /** Calls `listener` after each call of a script, or of commands that have a name, with that name and how long the reply took. */
   onCall(listener: (name: string, ms: number) => void): void {
     this.#onCall = listener;
   }
@@ -206,9 +206,23 @@ export class StoreConnection {
    * Runs plain commands on the keys of one hash slot.
    * @param writes whether they change anything
    * @param key one of the keys; by default a coordination key
+   * @param name under which the listener of onCall() is told of the call, if it shall be
    */
-  async command<T>(writes: boolean, command: (client: Redis) => Promise<T>, key = this.#coordinationKey): Promise<T> {
-    return this.#send(key, writes, command);
+  async command<T>(
+    writes: boolean,
+    command: (client: Redis) => Promise<T>,
+    key = this.#coordinationKey,
+    name?: string,
+  ): Promise<T> {
+    const beganAt = performance.now();
+    try {
+      return await this.#send(key, writes, (client) => {
+        corkUntilNextTick(client.stream as Socket | undefined);
+        return command(client);
+      });
+    } finally {
+      if (name !== undefined) this.#onCall?.(name, performance.now() - beganAt);
+    }
   }
 
   /**

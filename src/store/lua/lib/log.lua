@@ -2,15 +2,18 @@
 --- @include "lib/text"
 --[[ Functions that the scripts of a partition's log share: bounds, batches, errors. ]]
 
---- The bounds of the log as numbers (src/store/keys.ts: partition), or nil if there is no such partition (any more).
+--- The bounds of the log as numbers (src/store/keys.ts: partition), or nil if there is no such partition (any more). `sized_from` is
+--- nil if it is not known how large the batches are, as the last append was made by a version that does not note it.
 function log.bounds()
   local fields = redis.call('HMGET', log.partition, 'start', 'next', 'total', 'trimmed', 'cleaned', 'compacted', 'generation',
-    'created_at')
+    'created_at', 'sized', 'sized_from', 'largest')
   if not fields[2] then return nil end
   return {
     start = tonumber(fields[1]),
     next = tonumber(fields[2]),
     total = tonumber(fields[3]),
+    sized_from = fields[9] == fields[3] and tonumber(fields[10]) or nil,
+    largest = tonumber(fields[11] or '0'),
     trimmed = tonumber(fields[4]),
     cleaned = tonumber(fields[5] or '0'),
     compacted = tonumber(fields[6] or '0'),

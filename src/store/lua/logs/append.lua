@@ -32,6 +32,9 @@ local FIRST, WIDTH = 5, 4
 local bounds = log.bounds()
 if not bounds then return log.unknown() end
 
+local sized_from = bounds.sized_from or bounds.next
+local largest = bounds.sized_from and bounds.largest or 0
+
 local YEARS_MS = 30 * 365 * 24 * 3600 * 1000
 
 --- A hint at the unit that a timestamp was probably given in, if it is too large for milliseconds, else ''.
@@ -105,6 +108,7 @@ local function append(at)
       'time', whole(now_ms), 'max', max, 'before', whole(bounds.total), 'records', records)
     bounds.next = base + count
     bounds.total = bounds.total + #records
+    if #records > largest then largest = #records end
   end
   -- Most batches have no checks, and the caller knows all else of their result: a list would cost it and Redis more.
   if not checks then return base end
@@ -116,7 +120,11 @@ local before = bounds.next
 local reply = { 'OK', {} }
 for at = FIRST, #ARGV, WIDTH do reply[#reply + 1] = append(at) end
 if bounds.next > before then
-  redis.call('HSET', log.partition, 'next', whole(bounds.next), 'total', whole(bounds.total))
+  local total = whole(bounds.total)
+  redis.call('HSET', log.partition, 'next', whole(bounds.next), 'total', total, 'sized', total)
+  if sized_from ~= bounds.sized_from or largest ~= bounds.largest then
+    redis.call('HSET', log.partition, 'sized_from', whole(sized_from), 'largest', whole(largest))
+  end
   redis.call('PUBLISH', channel, message_head .. log.summary(bounds))
 end
 reply[2] = { bounds.start, bounds.next, bounds.cleaned, bounds.created_at, now_ms }

@@ -6,7 +6,8 @@
      ARGV    1 offset, or 'earliest', or 'latest'  2 most records  3 most bytes
              4 '1' if the last batch may not exceed these, unless it is the first; else '0'
      Returns { 'OK', offset, start offset, end offset, offset up to which the log is compacted, time of its creation in ms,
-             complete ('1'/'0'), heads, records, records, … }
+             complete ('1'/'0'), offset from which on the sizes of batches are known, or -1, bytes of the largest of these, heads,
+             records, records, … }
              complete: no batch follows. The log may end later, where compaction has removed its last records.
              heads: of each batch `<base offset> <count> <time ms> <bytes>` and a line feed
              records: those of all batches, in texts that each end where a batch does
@@ -41,8 +42,11 @@ end
 
 local function reply(complete)
   join_small()
-  local values = { 'OK', offset, bounds.start, bounds.next, bounds.cleaned, bounds.created_at, complete, table.concat(heads) }
-  for i = 1, #texts do values[8 + i] = texts[i] end
+  local values = {
+    'OK', offset, bounds.start, bounds.next, bounds.cleaned, bounds.created_at, complete, bounds.sized_from or -1, bounds.largest,
+    table.concat(heads),
+  }
+  for i = 1, #texts do values[10 + i] = texts[i] end
   return values
 end
 -- A long poll often asks for the end of the log, where there is nothing to read.
