@@ -11,6 +11,7 @@ import { createConnectionRefusal } from './http/connection-errors.ts';
 import { HeldResults } from './http/held-results.ts';
 import { kafkaRestRoutes } from './http/kafka-rest/kafka-rest.ts';
 import { withoutSlashAtEnd } from './http/kafka-rest/trailing-slash.ts';
+import { LargeSteps } from './http/large-steps.ts';
 import { LateLogger } from './http/late-logger.ts';
 import {
   type AdmissionLimits,
@@ -42,6 +43,7 @@ import { hostCheck } from './http/plugins/host.ts';
 import { identityLimits } from './http/plugins/identity-limits.ts';
 import { jsonResponses } from './http/plugins/json-responses.ts';
 import { largeReads } from './http/plugins/large-reads.ts';
+import { largeSteps } from './http/plugins/large-steps.ts';
 import { originCheck } from './http/plugins/origin.ts';
 import { requestHeadCheck } from './http/plugins/request-head.ts';
 import { requestLog } from './http/plugins/request-log.ts';
@@ -242,6 +244,8 @@ export async function buildApp(
   await app.register(effectGuard);
   await app.register(notFoundHandler);
   await app.register(bodies, { bodyBytesMax: config.maxBodyBytes });
+  const steps = new LargeSteps(limits.admission, metrics);
+  await app.register(largeSteps, { steps, waitMsMax: limits.admission.requestWaitMsMax, refuse });
   await app.register(sessionHeader, { sessions });
   await app.register(waitingSessions, { sessions });
   await describe?.(app);

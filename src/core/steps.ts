@@ -1,6 +1,6 @@
 /**
  * Long work in steps: a generator that yields where other work may run, and returns the result. The caller decides when to
- * pause (http/in-steps.ts).
+ * pause (http/in-slices.ts).
  */
 export type Steps<T> = Generator<void, T, void>;
 

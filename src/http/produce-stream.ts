@@ -9,9 +9,9 @@ import type { EncodedRecord } from '../core/records/record-fields.ts';
 import { type ParsedLines, parseLinesInSteps, type RequestRecords } from '../core/records/record-input.ts';
 import { encoded, LineBatch, type SimpleLines, scanSimpleLines } from '../core/records/simple-lines.ts';
 import { afterPartialSuccess, ServiceError } from '../core/service-error.ts';
+import type { Steps } from '../core/steps.ts';
 import type { DeduplicationKey } from '../store/log/logs.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
-import { inSteps } from './in-steps.ts';
 
 interface StreamOptions {
   /** The topic's max.message.bytes. */
@@ -24,6 +24,8 @@ interface StreamOptions {
    * @throws ServiceError if there is no room for them
    */
   countLine(bytes: number): void;
+  /** Runs steps that read so many bytes, when it is their turn. */
+  inSteps<T>(steps: Steps<T>, bytes: number): Promise<T>;
   /** Whether the whole body has come in, read or not. */
   hasArrived(): boolean;
   /** @param bytes those of the lines of all records */
@@ -99,7 +101,7 @@ async function* appendBatches(source: Readable, options: StreamOptions): AsyncGe
 /** The records of a stream, piece by piece as it arrives; `isAll` = no more of it has arrived so far. */
 async function* readPieces(
   source: Readable,
-  { batchBytesMax, countLine }: StreamOptions,
+  { batchBytesMax, countLine, inSteps }: StreamOptions,
 ): AsyncGenerator<{ lines: SimpleLines | ParsedLines; isAll: boolean }> {
   const lineBytesMax = batchBytesMax + lineExtraBytesMax;
   const rest = new GrowingBuffer(countLine);
@@ -108,9 +110,9 @@ async function* readPieces(
   let isSimple = true;
 
   const read = async (bytes: Buffer): Promise<SimpleLines | ParsedLines> => {
-    const simple = isSimple ? await inSteps(scanSimpleLines(bytes, lineNumber + 1)) : undefined;
+    const simple = isSimple ? await inSteps(scanSimpleLines(bytes, lineNumber + 1), bytes.length) : undefined;
     isSimple = simple !== undefined;
-    const lines = simple ?? (await inSteps(parseLinesInSteps(bytes, lineNumber + 1)));
+    const lines = simple ?? (await inSteps(parseLinesInSteps(bytes, lineNumber + 1), bytes.length));
     lineNumber += lines.lineCount;
     return lines;
   };

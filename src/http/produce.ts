@@ -15,7 +15,6 @@ import {
 import { ServiceError } from '../core/service-error.ts';
 import { parseFence } from '../store/log/fence-text.ts';
 import type { DeduplicationKey } from '../store/log/logs.ts';
-import { inSteps } from './in-steps.ts';
 import { jsonType, ndjsonType } from './media-types.ts';
 import { idempotencyOf, recordHeaderPrefix } from './plugins/idempotency.ts';
 
@@ -78,14 +77,14 @@ export async function readProduceRequest(
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   if (type !== jsonType) {
     const record = isJsonValue(type)
-      ? await inSteps(parseValueInSteps(body, { key, headers: recordHeaders(request) }))
+      ? await request.inSteps(parseValueInSteps(body, { key, headers: recordHeaders(request) }))
       : readRawRecord(request, type, body, key, checkBytes);
     return { ...head, records: { kind: 'separate', records: [record] } };
   }
   const {
     records,
     rest: { producer },
-  } = await inSteps(parseRecordsInSteps(body));
+  } = await request.inSteps(parseRecordsInSteps(body));
   return { ...head, records, deduplicationKey: withProducer(request, head.deduplicationKey, producer) };
 }
 

@@ -19,6 +19,7 @@ const kindTexts = {
   sockets: 'WebSockets',
   watches: 'watches on sockets',
   bodies: 'bytes of bodies in memory',
+  largeBodies: 'large bodies',
   responses: 'bytes of responses that clients have not read yet',
   readers: 'bytes that clients of sockets and event streams have not read yet',
   connections: 'connections',

@@ -5,6 +5,8 @@ import TinyQueue from 'tinyqueue';
 export interface WaitQueueOptions {
   /** Total weight of work that may be in progress. */
   capacity: number;
+  /** The largest weight that one request counts as; absent: half of the capacity. */
+  weightMax?: number;
   /** How many may wait. */
   waitingMax: number;
   /** How long one may wait, ms. */
@@ -40,6 +42,8 @@ interface Client {
 interface Ticket {
   readonly from: Client;
   readonly weight: number;
+  /** What it adds to the virtual time of its client. */
+  readonly cost: number;
   /** How many requests it is for. */
   readonly requests: number;
   readonly waiter: Waiter;
@@ -69,7 +73,7 @@ export class WaitQueue {
 
   constructor(options: WaitQueueOptions) {
     this.#options = options;
-    this.#weightMax = Math.max(1, Math.floor(options.capacity * largestPart));
+    this.#weightMax = options.weightMax ?? Math.max(1, Math.floor(options.capacity * largestPart));
   }
 
   /** The weight of all work in progress. */
@@ -85,19 +89,21 @@ export class WaitQueue {
    * Takes a permit, at once if there is one.
    * @param key the client
    * @param options `isPatient` = it waits without a time limit and is never refused: for work of which each sender has one piece at a
-   *   time. `requests` = how many requests it is for; absent: one
+   *   time. `requests` = how many requests it is for; absent: one. `share` = how many times as often as others its key is next; absent:
+   *   once. A key has the same for all its requests
    * @returns a function that leaves the queue; undefined if the request does not wait
    */
   enter(
     key: string,
     weight: number,
     waiter: Waiter,
-    { isPatient = false, requests = 1 }: { isPatient?: boolean; requests?: number } = {},
+    { isPatient = false, requests = 1, share = 1 }: { isPatient?: boolean; requests?: number; share?: number } = {},
   ): (() => void) | undefined {
     const client = this.#clientOf(key);
     const needed = Math.min(Math.max(weight, 1), this.#weightMax);
     if (this.#waiting === 0 && this.#fits(needed)) {
-      this.#admit(client, needed, requests, waiter, Math.max(this.#now, client.finish));
+      const at = Math.max(this.#now, client.finish);
+      this.#admit({ from: client, weight: needed, cost: needed / share, requests, waiter, timer: undefined }, at);
       return undefined;
     }
     if (!isPatient && this.#waiting >= this.#options.waitingMax && !this.#makeRoom(client)) {
@@ -106,7 +112,7 @@ export class WaitQueue {
       return undefined;
     }
     const timer = isPatient ? undefined : setTimeout(() => this.#refuse(ticket, 'time'), this.#options.waitMsMax);
-    const ticket: Ticket = { from: client, weight: needed, requests, waiter, timer };
+    const ticket: Ticket = { from: client, weight: needed, cost: needed / share, requests, waiter, timer };
     client.waiting.add(ticket);
     this.#waiting += 1;
     if (!client.isQueued) this.#push(client, Math.max(this.#now, client.finish));
@@ -117,9 +123,9 @@ export class WaitQueue {
     return this.#used === 0 || this.#used + weight <= this.#options.capacity;
   }
 
-  #admit(client: Client, weight: number, requests: number, waiter: Waiter, start: number): void {
+  #admit({ from: client, weight, cost, requests, waiter }: Ticket, start: number): void {
     this.#now = Math.max(this.#now, start);
-    client.finish = start + weight;
+    client.finish = start + cost;
     client.used += weight;
     client.inFlight += requests;
     this.#used += weight;
@@ -172,8 +178,8 @@ export class WaitQueue {
       if (!ticket) continue;
       this.#take(ticket);
       const { start } = client;
-      if (client.waiting.size > 0) this.#push(client, start + ticket.weight);
-      this.#admit(client, ticket.weight, ticket.requests, ticket.waiter, start);
+      if (client.waiting.size > 0) this.#push(client, start + ticket.cost);
+      this.#admit(ticket, start);
     }
     return true;
   }

@@ -21,7 +21,6 @@ import type { Seek } from '../../broker/groups/instances/instance-reader.ts';
 import { alternativesProblem } from '../../core/alternatives.ts';
 import { FetchedRecords } from '../../core/records/fetched-records.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import { inSteps } from '../in-steps.ts';
 import { bodyBytes } from '../limits.ts';
 import { RequestSignals } from '../request-signal.ts';
 import { bodyOf, bodyOfGet, takesBytes } from './bodies.ts';
@@ -217,7 +216,7 @@ export const kafkaRestConsumerRoutes: FastifyPluginAsyncZodOpenApi<Options> = as
         request.require('read', 'topics', topic);
         return some instanceof FetchedRecords ? [{ topic, partition, records: some }] : [];
       });
-      return reply.type(type).send(await inSteps(recordsJson(records, document.format)));
+      return reply.type(type).send(await request.inSteps(recordsJson(records, document.format)));
     },
   );
 };

@@ -10,7 +10,6 @@ import { appendedBefore, offsetsOf, type ProduceRequest } from '../../broker/log
 import { checkPartition } from '../../broker/metadata/topic-cache.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
 import { findServiceError, ServiceError } from '../../core/service-error.ts';
-import { inSteps } from '../in-steps.ts';
 import { setOutcomeHeaders } from '../outcome-headers.ts';
 import { idempotencyOf } from '../plugins/idempotency.ts';
 import { takesBytes } from './bodies.ts';
@@ -78,7 +77,7 @@ export const kafkaRestProduceRoutes: FastifyPluginAsyncZodOpenApi<Options> = asy
     const deduplicationKey = idempotency && { kind: 'key' as const, ...idempotency };
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     if (body.length === 0) throw new ServiceError('BAD_REQUEST', 'The body is empty; send {"records":[{"value":…}]}.');
-    const records = await inSteps(parseProduceBody(body, format));
+    const records = await request.inSteps(parseProduceBody(body, format));
     const { topic: name, partition, acks } = to;
     const what = { topic: name, acks, deduplicationKey, ...inPartition(records, partition) };
     return reply

@@ -71,7 +71,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The limit under which the request was admitted. */
     admittedAs: Kind | undefined;
-    /** Leaves the queue for permits, while it waits there. */
+    /** Leaves the queue for permits or for turns (large-steps.ts), while it waits there. */
     leaveQueue: (() => void) | undefined;
     /** The session or member whose fate its response tells, of a request with reserved capacity. */
     reservedFor: string | undefined;
@@ -231,7 +231,7 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
     const weight = weightOf(request, request.countedBody?.bytes ?? 0);
     // The response to a WebSocket handshake is never closed: the connection is watched instead.
     if (request.ws) request.raw.socket.once('close', () => closed(request));
-    request.leaveQueue = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
+    const leave = (kind === 'reserved' ? reserved.queue : queue).enter(client, weight, {
       admitted: (permit) => {
         request.leaveQueue = undefined;
         // Checked on admission and not before: otherwise all requests of a client that wait together would pass.
@@ -254,6 +254,8 @@ async function installAdmission(app: FastifyInstance, options: AdmissionOptions)
         done(refuseWork(kind === 'reserved' ? kind : 'requests', reason, client));
       },
     });
+    // A request that was admitted at once may wait elsewhere by now.
+    if (leave) request.leaveQueue = leave;
   }
 
   /** Counts a long poll, event stream or upload against its shared limit. @returns whether there is room for it */

@@ -29,12 +29,17 @@ async function installBodies(app: FastifyInstance, { bodyBytesMax }: BodiesOptio
 
   // Fastify would also parse text/plain, and validation would then report a malformed object in place of the wrong type.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(['application/json', 'text/json'], { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
-    try {
-      done(null, readJson(body, 'The body'));
-    } catch (error) {
-      done(error as Error);
-    }
+  app.addContentTypeParser(['application/json', 'text/json'], { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    const parse = () => {
+      let parsed: unknown;
+      try {
+        parsed = readJson(body, 'The body');
+      } catch (error) {
+        return done(error as Error);
+      }
+      done(null, parsed);
+    };
+    request.parseInTurn(body.length, parse, done);
   });
   // An empty body counts as none, whatever its type. A body of an unsupported type is refused after its first bytes.
   app.addContentTypeParser('*', (request, payload, done) => {

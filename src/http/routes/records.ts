@@ -181,6 +181,7 @@ export const recordsRoutes: FastifyPluginAsyncZodOpenApi<RecordsOptions> = async
       offsets,
       deduplicationKey: head.deduplicationKey,
       countLine: (bytes) => request.countLine(bytes),
+      inSteps: (steps, bytes) => request.inSteps(steps, bytes),
       hasArrived: () => request.raw.complete,
       // Waiting for each append is what bounds a stream, so it does with acks=0, too.
       append: async (records, bytes, deduplicationKey) => {

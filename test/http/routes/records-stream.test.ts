@@ -2,6 +2,7 @@ import { PassThrough, Readable } from 'node:stream';
 import t from 'tap';
 import type { RequestRecords } from '../../../src/core/records/record-input.ts';
 import { ServiceError } from '../../../src/core/service-error.ts';
+import { runSteps, type Steps } from '../../../src/core/steps.ts';
 import { produceStream } from '../../../src/http/produce-stream.ts';
 import { eventually, http } from '../../helpers/server.ts';
 import { ndjson, startTestBrokers, values } from '../../helpers/topics.ts';
@@ -9,6 +10,7 @@ import { ndjson, startTestBrokers, values } from '../../helpers/topics.ts';
 const { server, newTopic } = await startTestBrokers(t);
 
 const countLine = () => undefined;
+const inSteps = async <T>(steps: Steps<T>) => runSteps(steps);
 
 t.test('a stream of NDJSON is appended in batches, each reported in a line', async (t) => {
   const topic = await newTopic(t, { partitions: 2 });
@@ -204,6 +206,7 @@ t.test('a stream whose connection is lost is no fault of the server', async (t) 
     offsets: false,
     deduplicationKey: undefined,
     countLine,
+    inSteps,
     hasArrived: () => true,
     append,
   };
@@ -242,6 +245,7 @@ t.test('a long stream is read no faster than it is appended', async (t) => {
     offsets: false,
     deduplicationKey: undefined,
     countLine,
+    inSteps,
     hasArrived: () => false,
     append,
   };

@@ -10,7 +10,6 @@ import { checkRecordBytes } from '../../../core/records/request-batches.ts';
 import { effectiveConfig } from '../../../core/records/topic-config.ts';
 import { required } from '../../../core/required.ts';
 import { findServiceError, hasCode, ServiceError } from '../../../core/service-error.ts';
-import { inSteps } from '../../in-steps.ts';
 import { bodyFromFirst } from '../../line-response.ts';
 import { jsonType } from '../../media-types.ts';
 import { idempotencyOf } from '../../plugins/idempotency.ts';
@@ -66,6 +65,7 @@ export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (a
       recordBytesMax: (topic?.config ?? standard)['max.message.bytes'],
       isSeparate: hasKey(request),
       countLine: (bytes) => request.countLine(bytes),
+      inSteps: (steps, bytes) => request.inSteps(steps, bytes),
       appender: {
         ...appender,
         append: async (records) => {
@@ -88,7 +88,7 @@ export const v3ProduceRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (a
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     // It may change the bytes that a fingerprint is made of.
     const appender = appenderTo(request, name, await known(request, name));
-    const entries = await inSteps(batchEntries(body));
+    const entries = await request.inSteps(batchEntries(body));
     const records = entries.map(({ read }) => read);
     // With an Idempotency-Key each record is appended by itself, so that a repeat of the batch appends none again.
     const together = hasKey(request) ? records.map((record) => [record]) : [records];

@@ -3,7 +3,7 @@
 // the reports.
 import type { Readable } from 'node:stream';
 import { ServiceError } from '../../../core/service-error.ts';
-import { inSteps } from '../../in-steps.ts';
+import type { Steps } from '../../../core/steps.ts';
 import { KafkaRestError, statusAndCode } from '../errors.ts';
 import { type Appender, appendRead, type Delivered, type ReadOutcome } from './appended-records.ts';
 import { concatenatedObjects } from './concatenated-json.ts';
@@ -17,6 +17,8 @@ interface StreamOptions {
   /** Whether each record is appended by itself, so that a repeat of the stream appends none again. */
   isSeparate: boolean;
   countLine(bytes: number): void;
+  /** Runs steps that read so many bytes, when it is their turn. */
+  inSteps<T>(steps: Steps<T>, bytes: number): Promise<T>;
   appender: Appender;
 }
 
@@ -31,7 +33,7 @@ const recordExtraBytesMax = 64 * 1024;
  * @throws ServiceError if the first batch fails as the store is away: then nothing was appended
  */
 export async function* recordStream(source: Readable, options: StreamOptions): AsyncGenerator<string> {
-  const { isSeparate, recordBytesMax } = options;
+  const { isSeparate, recordBytesMax, inSteps } = options;
   const batchBytesMax = Math.min(batchBytesUsual, recordBytesMax);
   let batch: Read[] = [];
   let batchBytes = 0;
@@ -55,7 +57,7 @@ export async function* recordStream(source: Readable, options: StreamOptions): A
   try {
     for await (const { objects: arrived, problem, isAll } of objects) {
       for (const bytes of arrived) {
-        const read = await inSteps(readOrFailure(bytes));
+        const read = await inSteps(readOrFailure(bytes), bytes.length);
         const size = 'failure' in read ? 0 : read.record.line.length + 1;
         const isFull = batch.length === batchRecordsMax || batchBytes + size > batchBytesMax;
         if (batch.length > 0 && (isSeparate || isFull)) yield await append();

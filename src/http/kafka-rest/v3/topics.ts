@@ -12,7 +12,6 @@ import {
   v3TopicsQuery,
 } from '../../../../schemas/kafka-rest-v3.ts';
 import { findServiceError, hasCode, ServiceError } from '../../../core/service-error.ts';
-import { inSteps } from '../../in-steps.ts';
 import { partitionsOf } from '../../known-items.ts';
 import { bodyBytes } from '../../limits.ts';
 import { setOutcomeHeaders } from '../../outcome-headers.ts';
@@ -52,7 +51,7 @@ export const v3TopicRoutes: FastifyPluginAsyncZodOpenApi<V3Options> = async (app
       const links = linksOf(request);
       const found = await Promise.all((await readableTopics(request, store)).map(countsOf));
       const withRights = request.query.includeAuthorizedOperations ?? false;
-      const data = await inSteps(
+      const data = await request.inSteps(
         (function* () {
           const all = [];
           for (const topic of found) {
