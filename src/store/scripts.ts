@@ -30,14 +30,30 @@ export type ScriptArguments = (string | number | Buffer)[];
  */
 const slotProbe = "redis.call('EXISTS', KEYS[1] .. ':absent') ";
 
-/** The scripts of this program, by whether they are for a Redis Cluster: read when the first store needs them. */
-const ownScripts = new Map<boolean, ReadonlyMap<string, Script>>();
+/** Finds a script by its name; undefined if there is none. */
+export type ScriptFinder = (name: string) => Script | undefined;
 
-/** The scripts of this program. @param forCluster as for loadScripts */
-export function scriptsFor(forCluster: boolean): ReadonlyMap<string, Script> {
-  const known = ownScripts.get(forCluster) ?? loadScripts(luaFolder, forCluster);
-  ownScripts.set(forCluster, known);
-  return known;
+/** The files of this program, read when the first store needs them: an upgrade may replace them while the program runs. */
+let ownFiles: LuaFiles | undefined;
+/** The scripts that were called, by whether they are for a Redis Cluster. */
+const ownScripts = { cluster: new Map<string, Script>(), single: new Map<string, Script>() };
+
+/**
+ * The scripts of this program. Each is made when it is first called: that takes a millisecond, and a start calls few of them.
+ * @param forCluster as for loadScripts
+ */
+export function scriptFinderFor(forCluster: boolean): ScriptFinder {
+  ownFiles ??= readFiles(luaFolder);
+  const files = ownFiles;
+  const scripts = forCluster ? ownScripts.cluster : ownScripts.single;
+  return (name) => {
+    const known = scripts.get(name);
+    const file = `${name}.lua`;
+    if (known || !isScript(file) || !files.has(file)) return known;
+    const script = makeScript(files, file, forCluster);
+    scripts.set(name, script);
+    return script;
+  };
 }
 
 /**
@@ -46,28 +62,45 @@ export function scriptsFor(forCluster: boolean): ReadonlyMap<string, Script> {
  * @throws Error with file and line on a missing shebang, or a missing or circular include
  */
 export function loadScripts(folder: string = luaFolder, forCluster = false): Map<string, Script> {
-  const scripts = new Map<string, Script>();
+  const files = readFiles(folder);
+  const scripts = [...files.keys()].filter(isScript).map((file) => makeScript(files, file, forCluster));
+  return new Map(scripts.map((script) => [script.name, script]));
+}
+
+/** Texts by their paths below the folder, such as `nodes/write.lua`. */
+type LuaFiles = ReadonlyMap<string, string>;
+
+function readFiles(folder: string): LuaFiles {
+  const files = new Map<string, string>();
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !entry.name.endsWith('.lua')) continue;
-    const file = relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/');
-    if (file.startsWith('lib/')) continue;
-    const name = file.slice(0, -'.lua'.length);
-    const text = readFileSync(join(folder, file), 'utf8');
-    // The shebang makes Redis check the slot of every key, also on a single server, and carries the script's flags.
-    const shebang = text.slice(0, text.indexOf('\n'));
-    if (!shebang.startsWith('#!lua')) throw new Error(`${file}:1: the first line must be the shebang #!lua`);
-    const writes = !shebang.includes('no-writes');
-    // The probe is put on the line after the shebang, without a line break, so that line numbers in errors are those of the
-    // file.
-    const body = inlineConstants(resolveIncludes(folder, file, text.slice(shebang.length), [file], new Set()));
-    const lua = shebang + (forCluster && writes ? body.replace('\n', `\n${slotProbe}`) : body);
-    scripts.set(name, { name, lua, sha: createHash('sha1').update(lua).digest('hex'), writes });
+    const path = join(entry.parentPath, entry.name);
+    files.set(relative(folder, path).split(sep).join('/'), readFileSync(path, 'utf8'));
   }
-  return scripts;
+  return files;
+}
+
+function isScript(file: string): boolean {
+  return !file.startsWith('lib/');
+}
+
+/** @throws as loadScripts */
+function makeScript(files: LuaFiles, file: string, forCluster: boolean): Script {
+  const text = files.get(file) ?? '';
+  // The shebang makes Redis check the slot of every key, also on a single server, and carries the script's flags.
+  const shebang = text.slice(0, text.indexOf('\n'));
+  if (!shebang.startsWith('#!lua')) throw new Error(`${file}:1: the first line must be the shebang #!lua`);
+  const writes = !shebang.includes('no-writes');
+  // The probe is put on the line after the shebang, without a line break, so that line numbers in errors are those of the
+  // file.
+  const body = inlineConstants(resolveIncludes(files, file, text.slice(shebang.length), [file], new Set()));
+  const lua = shebang + (forCluster && writes ? body.replace('\n', `\n${slotProbe}`) : body);
+  const sha = createHash('sha1').update(lua).digest('hex');
+  return { name: file.slice(0, -'.lua'.length), lua, sha, writes };
 }
 
 /** Replaces each include line by the file that it names; a file that was included before is left out. */
-function resolveIncludes(folder: string, file: string, text: string, stack: string[], seen: Set<string>): string {
+function resolveIncludes(files: LuaFiles, file: string, text: string, stack: string[], seen: Set<string>): string {
   const lines = text.split('\n').map((line, index) => {
     const included = includeLine.exec(line)?.[1];
     if (included === undefined) {
@@ -79,13 +112,9 @@ function resolveIncludes(folder: string, file: string, text: string, stack: stri
       throw new Error(`${file}:${index + 1}: circular include: ${[...stack, path].join(' -> ')}`);
     if (seen.has(path)) return '';
     seen.add(path);
-    let body: string;
-    try {
-      body = readFileSync(join(folder, path), 'utf8');
-    } catch {
-      throw new Error(`${file}:${index + 1}: the included file ${path} does not exist`);
-    }
-    return resolveIncludes(folder, path, body, [...stack, path], seen);
+    const body = files.get(path);
+    if (body === undefined) throw new Error(`${file}:${index + 1}: the included file ${path} does not exist`);
+    return resolveIncludes(files, path, body, [...stack, path], seen);
   });
   return lines.join('\n');
 }

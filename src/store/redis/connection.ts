@@ -5,7 +5,14 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { required } from '../../core/required.ts';
 import { hasCode, ServiceError } from '../../core/service-error.ts';
-import { decodeReply, type ReplyValue, type Script, type ScriptArguments, scriptsFor } from '../scripts.ts';
+import {
+  decodeReply,
+  type ReplyValue,
+  type Script,
+  type ScriptArguments,
+  type ScriptFinder,
+  scriptFinderFor,
+} from '../scripts.ts';
 import { createTopology, topologyKindOf } from './create-topology.ts';
 import { ManagedConnection } from './managed-connection.ts';
 import { OrderedScripts } from './ordered-scripts.ts';
@@ -39,7 +46,7 @@ export class StoreConnection {
   readonly timeouts: CallTimeouts;
   readonly #coordinationKey: string;
   readonly #topology: Topology;
-  readonly #scripts: ReadonlyMap<string, Script>;
+  readonly #findScript: ScriptFinder;
   readonly #openHooks: OpenHook[] = [];
   readonly #orderedScripts = new OrderedScripts();
   #connectionLosses = 0;
@@ -56,7 +63,7 @@ export class StoreConnection {
     this.timeouts = timeouts;
     this.#coordinationKey = coordinationKey;
     const kind = topologyKindOf(target);
-    this.#scripts = scriptsFor(kind === 'cluster');
+    this.#findScript = scriptFinderFor(kind === 'cluster');
     const onChange = () => this.#notifyWaiters();
     this.#topology = createTopology(target, {
       coordinationKey,
@@ -302,7 +309,7 @@ export class StoreConnection {
   }
 
   #script(name: string): Script {
-    const script = this.#scripts.get(name);
+    const script = this.#findScript(name);
     if (!script) throw new Error(`There is no script ${name}`);
     return script;
   }
