@@ -1,10 +1,11 @@
 // Bundles the programs, each with all of its own modules: to find, read and link those is a third of the CPU of a start. Users and tests
-// start these bundles. Tests also import the modules themselves, as they are compiled. Packages stay what npm installs: an audit of them
-// sees the ones that run.
-import { readFileSync } from 'node:fs';
+// start these bundles. Tests also import the modules themselves, as they are compiled. Packages are no part of them
+// (bundle-packages.mjs): an audit of those that npm installs sees what runs.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
+import { toIndexMap } from './index-map.mjs';
 
 /** Programs by the names of their bundles. Those of a group share what they have in common; few files load sooner than many. */
 const groups = [
@@ -38,6 +39,10 @@ export async function bundlePrograms(compiled, folder) {
       packages: 'external',
       plugins: [places(folder, bundles, new Set(entries.map(([, path]) => path)))],
     });
+  }
+  for (const name of readdirSync(folder).filter((name) => name.endsWith('.map'))) {
+    const map = JSON.parse(readFileSync(join(folder, name), 'utf8'));
+    writeFileSync(join(folder, name), JSON.stringify(toIndexMap(map)));
   }
 }
 
