@@ -36,6 +36,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/client/package.json client/
 COPY --from=build /app/client/dist client/dist
 COPY --from=build /app/dist dist
+COPY --from=build /app/dist-packages dist-packages
 COPY package.json LICENSE ./
 # The program of the package, as npm links it.
 RUN chmod 0755 dist/programs/weir.js && ln -s /app/dist/programs/weir.js /usr/local/bin/weir

@@ -1,7 +1,7 @@
 // Compiles the client into client/dist, then TypeScript with the given tsconfig into the given folder, copies the Lua scripts beside the
 // compiled store, where scripts.js looks for them, and writes the OpenAPI document, which a server serves as it is:
-// `node scripts/build.mjs tsconfig.build.json dist`. With --console it also builds the console, and copies it there; with --bundled
-// what is compiled loads bundled packages (scripts/bundle-packages.mjs). The programs are bundled always (scripts/bundle-programs.mjs).
+// `node scripts/build.mjs tsconfig.build.json dist`. With --console it also builds the console, and copies it there. The programs are
+// bundled (scripts/bundle-programs.mjs), and so are the packages that what is compiled loads (scripts/bundle-packages.mjs).
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,7 +14,7 @@ const stampName = '.inputs';
 const testOutDir = 'build';
 const [project, outDir, ...flags] = process.argv.slice(2);
 if (!project || !outDir) {
-  console.error('usage: node scripts/build.mjs <tsconfig> <outDir> [--console] [--bundled]');
+  console.error('usage: node scripts/build.mjs <tsconfig> <outDir> [--console]');
   process.exit(2);
 }
 
@@ -54,7 +54,7 @@ await makeIfStale(join(outDir, 'programs'), programs, (stamp) => {
   if (copyFromTests(stamp, ['programs'], 'programs')) return;
   return bundlePrograms(join(root, outDir), join(root, outDir, 'programs'));
 });
-if (flags.includes('--bundled')) await addBundledPackages();
+await addBundledPackages();
 if (flags.includes('--console')) await addConsole();
 
 /**
@@ -74,9 +74,10 @@ function copyFromTests(stamp, parts, stamped = '.') {
 async function addBundledPackages() {
   const folder = `${outDir}-packages/node_modules`;
   await makeIfStale(folder, compiler, () => {
+    const hasTests = outDir === testOutDir;
     // Makes tap's own entry point with the plugins of .taprc alone.
-    run(join(root, 'node_modules/.bin/tap'), 'build');
-    return bundlePackages(root, join(root, folder));
+    if (hasTests) run(join(root, 'node_modules/.bin/tap'), 'build');
+    return bundlePackages(root, join(root, folder), hasTests);
   });
   const link = join(root, outDir, 'node_modules');
   if (!existsSync(link)) symlinkSync(join('..', folder), link);

@@ -1,14 +1,12 @@
-// Bundles the packages of which most test files load hundreds of modules, for the compiled tests alone: finding, reading and linking a
-// module each costs as much as running it, and there are hundreds of test processes. What is shipped loads the packages as they are
-// installed; `npm run test:package` and `npm run demo` use that.
+// Bundles the packages of which a server, or a test, loads hundreds of modules: to find, read and link a module costs as much as to run
+// it. They are made of what is installed, anew when that changes, and serve what is built here: `npm start`, the image, the tests. Who
+// installs the package of the server has the packages as npm installs them, which `npm run test:package` uses.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
 /** Packages that use each other are bundled together, so that there is one of each. */
-const packages = [
-  'tap',
-  'fast-check',
+const packagesOfServer = [
   'zod',
   'zod-openapi',
   'fastify',
@@ -26,17 +24,20 @@ const packages = [
   'ipaddr.js',
   'close-with-grace',
 ];
+const packagesOfTests = ['tap', 'fast-check'];
 
 /** What packages of the older kind are given, as a module has none. */
 const banner = `import { createRequire as createRequireOfBundle } from 'node:module';
 const require = createRequireOfBundle(import.meta.url);`;
 
 /**
- * Makes a folder that serves as `node_modules` of the compiled tests.
+ * Makes a folder that serves as `node_modules` of what is compiled; packages that are not in it are found in that of the repository.
  * @param {string} root of the repository
  * @param {string} folder that gets the packages
+ * @param {boolean} hasTests whether tests are compiled, too
  */
-export async function bundlePackages(root, folder) {
+export async function bundlePackages(root, folder, hasTests) {
+  const packages = [...packagesOfServer, ...(hasTests ? packagesOfTests : [])];
   const entries = new Map();
   for (const name of packages) entries.set(name, await entryOf(name));
   await build({
