@@ -1,7 +1,6 @@
 // Appends the records of one produce request to their partitions. Everything is checked before anything is appended. A request
 // with a deduplication key goes first to its home partition, which knows whether it is a repeat (docs/adr/007). With acks=all it
 // waits for the replicas.
-import { randomInt } from 'node:crypto';
 import { partitionForKey } from '../../core/records/partitioner.ts';
 import { bytesAsText } from '../../core/records/record-fields.ts';
 import type { RequestRecords } from '../../core/records/record-input.ts';
@@ -20,6 +19,7 @@ import { checkPartition, type TopicCache, type TopicInfo } from '../metadata/top
 import type { Metrics } from '../metrics.ts';
 import { AppendBatcher, AppendNotSentError } from './append-batcher.ts';
 import { AppendOrder, type Turn } from './append-order.ts';
+import { KeylessPartitions } from './keyless-partitions.ts';
 import type { TopicTraffic } from './topic-traffic.ts';
 
 /** What a request waits for: 0 = nothing, 1 = the primary Redis, all = also `min.insync.replicas` - 1 of its replicas. */
@@ -78,8 +78,7 @@ export class LogWriter {
   readonly #namespace: Namespace;
   readonly #batcher: AppendBatcher;
   readonly #order = new AppendOrder();
-  /** By topic, the partition of the last keyless records; each broker starts at a random one. */
-  readonly #rotation = new WeakMap<TopicInfo, number>();
+  readonly #keyless = new KeylessPartitions();
   readonly #replyMsMax: number;
   readonly #unacknowledgedFailures;
 
@@ -175,22 +174,21 @@ export class LogWriter {
   }
 
   #spread(topic: TopicInfo, { records, partition, deduplicationKey }: ProduceRequest, partitionCount: number): Spread {
-    return spreadRecords(records, {
+    let chosen: number | undefined;
+    const spread = spreadRecords(records, {
       topic,
       partitionCount,
       requestedPartition: partition,
-      // A repeat through any broker must choose the same partitions.
-      chooseKeylessPartition: () =>
-        deduplicationKey ? keylessPartition(topic, deduplicationKey, partitionCount) : this.#rotate(topic),
+      chooseKeylessPartition: () => {
+        // A repeat through any broker must choose the same partitions.
+        if (deduplicationKey) return keylessPartition(topic, deduplicationKey, partitionCount);
+        chosen = this.#keyless.choose(topic);
+        return chosen;
+      },
       checkPartition: (number) => checkPartition(topic, number),
     });
-  }
-
-  #rotate(topic: TopicInfo): number {
-    const last = this.#rotation.get(topic) ?? randomInt(topic.partitionCount);
-    const next = (last + 1) % topic.partitionCount;
-    this.#rotation.set(topic, next);
-    return next;
+    if (chosen !== undefined) this.#keyless.note(topic, spread.batches.get(chosen)?.records.length ?? 0);
+    return spread;
   }
 
   /** Appends every batch; with a deduplication key first the one at home, which shows whether the request is a repeat. */
