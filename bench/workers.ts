@@ -1,14 +1,18 @@
 // What a second worker adds: `npm run bench:workers`. Two servers, with one and with two workers, each with a private Redis of its own,
-// get the same load over HTTP in turns. It prints requests per second, and how many cores each process kept busy: on a machine of few
-// cores the load generator, which is this process, takes what the workers would need. It takes less than half a minute.
+// get the same load over HTTP in turns. It prints requests per second, the CPU time of a request, and how many cores each process kept busy:
+// on a machine of few cores the load generator, which is this process, takes what the workers would need. It takes a minute.
 import { availableParallelism } from 'node:os';
 import { HttpLoad, requestBytes } from './lib/http-load.ts';
 import { median, shown, table } from './lib/measure.ts';
+import { warmUp } from './lib/pairs.ts';
 import { machineCpuUs, WeirServer } from './lib/processes.ts';
 
 const connections = 64;
 const roundMs = 500;
 const rounds = 6;
+/** Served by each worker, of each kind, before the first round that counts: with fewer its code is still being compiled. */
+const warmUpRequests = 8000;
+const warmUpMsMax = 10_000;
 const value = 'weirkeeper '.repeat(10).slice(0, 100);
 const records = Array.from({ length: 20 }, () => ({ value }));
 
@@ -26,9 +30,15 @@ const requests = {
   'fetch 20 records of 100 bytes': requestBytes('GET', '/v1/topics/read/partitions/0/records?offset=0&maxRecords=20'),
 };
 
-/** Requests per second of one round, and the cores that were busy: those of the server, its Redis, this process, the machine. */
+/**
+ * Requests per second of one round; CPU time of the server and its Redis for each request, µs; and the cores that were busy: those of the
+ * server, its Redis, this process, the machine.
+ */
 interface Outcome {
+  requests: number;
   perSecond: number;
+  serverUs: number;
+  redisUs: number;
   server: number;
   redis: number;
   load: number;
@@ -46,38 +56,48 @@ async function main(): Promise<void> {
     const rows = [];
     for (const [name, request] of Object.entries(requests)) {
       const outcomes: Outcome[][] = [[], []];
-      // The first round of each warms up.
-      for (let round = 0; round <= rounds; round += 1) {
-        for (const [index, server] of servers.entries()) {
-          const outcome = await measure(server, loads[index]!, request);
-          if (round > 0) outcomes[index]!.push(outcome);
-        }
+      for (const [index, server] of servers.entries())
+        await warmUp((ms) => measure(server, loads[index]!, request, ms), warmUpRequests * (index + 1), warmUpMsMax);
+      for (let round = 0; round < rounds; round += 1) {
+        for (const [index, server] of servers.entries())
+          outcomes[index]!.push(await measure(server, loads[index]!, request, roundMs));
       }
       rows.push(...outcomes.map((each, index) => row(`${name}, ${['one worker', 'two workers'][index]}`, each)));
     }
     for (const load of loads) load.close();
-    const head = ['', 'requests/s', 'cores: server', 'Redis', 'load', 'whole machine'];
+    const head = ['', 'requests/s', 'server CPU µs', 'Redis CPU µs', 'cores: server', 'Redis', 'load', 'whole machine'];
     console.log(table('One worker and two', head, rows));
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
   }
 }
 
-async function measure(server: WeirServer, load: HttpLoad, request: Buffer): Promise<Outcome> {
+async function measure(server: WeirServer, load: HttpLoad, request: Buffer, ms: number): Promise<Outcome> {
   const busyUs = () => {
     const { user, system } = process.cpuUsage();
     return [server.cpuUs, server.redisCpuUs, user + system, machineCpuUs()].map((us) => us ?? Number.NaN);
   };
   const before = busyUs();
   const startedAt = performance.now();
-  const { perSecond } = await load.run(() => request, roundMs);
+  const { perSecond, requests } = await load.run(() => request, ms);
   const wallUs = (performance.now() - startedAt) * 1000;
-  const [serverCores, redis, own, machine] = busyUs().map((us, index) => (us - before[index]!) / wallUs);
-  return { perSecond, server: serverCores!, redis: redis!, load: own!, machine: machine! };
+  const spentUs = busyUs().map((us, index) => us - before[index]!);
+  const [serverUs, redisUs] = spentUs.map((us) => us / requests);
+  const [serverCores, redis, own, machine] = spentUs.map((us) => us / wallUs);
+  return {
+    requests,
+    perSecond,
+    serverUs: serverUs!,
+    redisUs: redisUs!,
+    server: serverCores!,
+    redis: redis!,
+    load: own!,
+    machine: machine!,
+  };
 }
 
 function row(name: string, outcomes: Outcome[]): string[] {
-  const fields = ['perSecond', 'server', 'redis', 'load', 'machine'] as const;
+  const fields = ['perSecond', 'serverUs', 'redisUs', 'server', 'redis', 'load', 'machine'] as const;
   return [name, ...fields.map((field) => shown(median(outcomes.map((outcome) => outcome[field]))))];
 }
 

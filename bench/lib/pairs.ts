@@ -33,7 +33,11 @@ export function side(run: (ms: number) => Promise<Round>, cpuUs: () => number | 
 }
 
 /** Lets a side serve `requests` before it is measured, or as many as it can in `msMax`. */
-export async function warmUp(side: Side, requests: number, msMax: number): Promise<void> {
+export async function warmUp(
+  side: (ms: number) => Promise<{ requests: number }>,
+  requests: number,
+  msMax: number,
+): Promise<void> {
   const startedAt = performance.now();
   for (let served = 0; served < requests && performance.now() - startedAt < msMax; ) {
     served += (await side(Math.min(250, msMax))).requests;
