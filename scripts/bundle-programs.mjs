@@ -67,14 +67,12 @@ function places(folder, bundles, own) {
   };
 
   function withPlaces(module) {
-    const fromBundle = (path) => JSON.stringify(relative(folder, path));
-    return readFileSync(module, 'utf8')
-      .replace(/\bnew URL\('(\.[^']+)', import\.meta\.url\)/g, (_, path) => {
-        const target = fileURLToPath(new URL(path, pathToFileURL(module)));
-        const place = bundles.get(target) ?? `${relative(folder, target)}${path.endsWith('/') ? '/' : ''}`;
-        return `new URL(${JSON.stringify(place)}, PLACE)`;
-      })
-      .replace(/\bimport\.meta\.url\b/g, `new URL(${fromBundle(module)}, PLACE).href`)
-      .replaceAll('PLACE', 'import.meta.url');
+    const fromBundle = (path) => `new URL(${JSON.stringify(path)}, import.meta.url)`;
+    const places = /\bnew URL\('(\.[^']+)', import\.meta\.url\)|\bimport\.meta\.url\b/g;
+    return readFileSync(module, 'utf8').replace(places, (_, path) => {
+      if (path === undefined) return `${fromBundle(relative(folder, module))}.href`;
+      const target = fileURLToPath(new URL(path, pathToFileURL(module)));
+      return fromBundle(bundles.get(target) ?? `${relative(folder, target)}${path.endsWith('/') ? '/' : ''}`);
+    });
   }
 }
