@@ -48,11 +48,11 @@ export const accessCheckQuery = z
       .string()
       .optional()
       .describe('The identity to ask for; of others only an admin may ask. Default: the caller.'),
-    verb: z.enum(['read', 'write', 'delete', 'use', 'manage']),
+    verb: z.enum(['read', 'write', 'delete', 'use', 'manage']).describe('What is to be done.'),
     path: z.string().optional().describe('A node. Send exactly one of path, topic, group and producer.'),
-    topic: z.string().optional(),
-    group: z.string().optional(),
-    producer: z.string().optional(),
+    topic: z.string().optional().describe('The name of a topic.'),
+    group: z.string().optional().describe('The name of a group.'),
+    producer: z.string().optional().describe('The name of a named producer.'),
   })
   .meta({ id: 'AccessCheckQuery' });
 

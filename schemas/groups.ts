@@ -156,7 +156,7 @@ export const consumeQuery = z.strictObject({
   wait: durationBetween(0, fetchWaitMsMax, 'must be at most 5m')
     .default(0)
     .describe('How long to wait for records or for a change of the assignment; at most 5m.'),
-  maxRecords: queryInteger(1, fetchRecordsMax).default(500),
+  maxRecords: queryInteger(1, fetchRecordsMax).default(500).describe('The most records that the response has.'),
   maxBytes: queryInteger(1, fetchBytesMax)
     .default(fetchBytesDefault)
     .describe('Maximum bytes of records in the response. The first record is returned even if it is larger.'),
@@ -246,7 +246,7 @@ export const commitResponse = z
   .meta({ id: 'CommittedOffsetsNow' });
 
 export const groupOffsetsQuery = z.strictObject({
-  topic: topicName.optional(),
+  topic: topicName.optional().describe('Only this topic.'),
   partition: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Requires `topic`.'),
 });
 

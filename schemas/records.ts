@@ -12,7 +12,10 @@ const partitionText = z
   .transform(Number)
   .meta({ type: 'integer', minimum: 0, maximum: 999_999_999 });
 
-export const partitionParams = z.strictObject({ topic: topicName, partition: partitionText });
+export const partitionParams = z.strictObject({
+  topic: topicName,
+  partition: partitionText.describe('Number of the partition, from 0.'),
+});
 
 const headerValue = z.union([z.string(), z.null(), z.strictObject({ base64: z.base64() }).meta({ id: 'HeaderBytes' })]);
 
@@ -108,7 +111,7 @@ export const fetchQuery = z.strictObject({
   timestamp: timestamp
     .optional()
     .describe('Begin at the first record with this timestamp or a later one, ms since the epoch.'),
-  maxRecords: queryInteger(1, fetchRecordsMax).default(500),
+  maxRecords: queryInteger(1, fetchRecordsMax).default(500).describe('The most records that the response has.'),
   maxBytes: queryInteger(1, fetchBytesMax)
     .default(fetchBytesDefault)
     .describe('Maximum bytes of records in the response. The first record is returned even if it is larger.'),

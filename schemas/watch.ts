@@ -84,7 +84,7 @@ export type StreamFrame = z.infer<typeof streamFrame>;
 export const bookmarkMsMax = 10_000;
 
 export const watchStreamQuery = z.strictObject({
-  mode: z.enum(watchModes).default('node'),
+  mode: z.enum(watchModes).default('node').describe('What to watch: the node, its list of children, or its subtree.'),
   since: queryInteger(0, Number.MAX_SAFE_INTEGER).optional().describe('Replay all transactions after this one first.'),
   data: queryFlag.optional().describe('Include the data as it was written in the events.'),
   once: queryFlag.optional().describe('End after the first events message.'),

@@ -72,7 +72,7 @@ const jwtSchema = z.strictObject({
 function verbList(kind: Kind) {
   const known: readonly Verb[] = verbsOf[kind];
   return z
-    .array(z.enum(known as [Verb, ...Verb[]], { error: `must be of ${known.join(', ')}` }))
+    .array(z.enum(known as [Verb, ...Verb[]], { error: `must be one of ${known.join(', ')}` }))
     .min(1, 'must not be empty');
 }
 
@@ -88,7 +88,7 @@ const grantSchema = z.strictObject({
   topics: z.record(namePattern, verbList('topics')).default({}),
   groups: z.record(namePattern, verbList('groups')).default({}),
   producers: z.record(namePattern, verbList('producers')).default({}),
-  read: z.array(z.enum(publicThings, { error: `must be of ${publicThings.join(', ')}` })).default([]),
+  read: z.array(z.enum(publicThings, { error: `must be one of ${publicThings.join(', ')}` })).default([]),
 });
 export type Grant = z.output<typeof grantSchema>;
 
@@ -106,7 +106,7 @@ const ruleSchema = grantSchema.extend({
 export type Rule = z.output<typeof ruleSchema>;
 
 const policySchema = z.strictObject({
-  public: z.array(z.enum(publicThings, { error: `must be of ${publicThings.join(', ')}` })).default([]),
+  public: z.array(z.enum(publicThings, { error: `must be one of ${publicThings.join(', ')}` })).default([]),
   identities: z
     .record(identityName, identitySchema)
     .refine((all) => Object.keys(all).length <= identitiesMax, `may be at most ${identitiesMax}`)

@@ -107,7 +107,7 @@ t.test('errors name the line and the field', async (t) => {
     ],
     [
       'identities:\n  ops: {}\nallow:\n  - who: ops\n    nodes: { "/a": [use] }\n',
-      /^line 5: .*must be of read, write, delete\.$/,
+      /^line 5: .*must be one of read, write, delete\.$/,
     ],
     [
       'identities:\n  ops: { tokens: [ { id: a, sha256: xx } ] }\n',

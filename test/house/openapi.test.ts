@@ -3,6 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import t from 'tap';
 import { parse } from 'yaml';
 import { packageVersion } from '../../src/config/config.ts';
+import { descriptions } from '../../src/http/plugins/openapi-descriptions.ts';
 import { examples } from '../../src/http/plugins/openapi-examples.ts';
 import { openApiDocument, openApiYaml } from '../../src/openapi-file.ts';
 import { exists, operationsOf, read } from './repository.ts';
@@ -127,6 +128,40 @@ t.test('every operation has one tag, which is described', async (t) => {
 t.test('every operation has a summary, a title without a full stop', async (t) => {
   t.same(
     operationsThat(({ operation }) => !/^[A-Z].*[^.]$/.test(operation.summary)),
+    [],
+  );
+});
+
+t.test('every operation has a description beside its summary', async (t) => {
+  t.same(
+    operationsThat(
+      ({ operation: { summary, description = '' } }) => !/[.)]$/.test(description) || description === summary,
+    ),
+    [],
+  );
+  const ids = operations.map(({ operation }) => operation.operationId);
+  t.same(
+    Object.keys(descriptions).filter((id) => !ids.includes(id)),
+    [],
+    'no description is of an operation that is gone',
+  );
+  t.same(
+    operationsThat(
+      ({ operation: { operationId, description } }) =>
+        operationId in descriptions && descriptions[operationId] !== description,
+    ),
+    [],
+    'none has a description in both places',
+  );
+});
+
+t.test('every parameter is described', async (t) => {
+  t.same(
+    operations.flatMap(({ name, operation }) =>
+      parametersOf(operation)
+        .filter(({ description, schema }) => !description && !resolved(schema).description)
+        .map((parameter) => `${name}: ${parameter.name}`),
+    ),
     [],
   );
 });

@@ -10,6 +10,7 @@ import { packageVersion } from '../../config/config.ts';
 import { ndjsonType } from '../media-types.ts';
 import { declaresCode } from '../problems.ts';
 import { readable } from './bodies.ts';
+import { descriptions } from './openapi-descriptions.ts';
 import { examples, parameterExamples } from './openapi-examples.ts';
 import { forTools } from './openapi-schemas.ts';
 
@@ -54,7 +55,12 @@ const nodePathParameter = z.object({
 /** A node's path is the rest of the URL. OpenAPI cannot express that, so it is a path parameter whose description says so. */
 const transform: Transform = (given) => {
   const isNode = given.url.endsWith('/*');
-  const schema = given.schema && { ...(isNode && { params: nodePathParameter }), ...given.schema };
+  const description = descriptions[given.schema?.operationId ?? ''];
+  const schema = given.schema && {
+    ...(isNode && { params: nodePathParameter }),
+    ...(description !== undefined && { description }),
+    ...given.schema,
+  };
   // If several routes share one description of a body or response, the generator completes only the first: so each gets a copy.
   if (schema?.body) schema.body = ownDescription(schema.body);
   if (schema?.response) {
@@ -265,7 +271,9 @@ const optionalMark = 'x-fastify-zod-openapi-optional';
  * number and the allowed words of a flag are removed.
  */
 function asDescribed({ name, in: place, required, description, schema: given }: Parameter): Parameter {
-  const { description: _, ...schema } = given;
+  const { description: ofSchema, ...schema } = given;
+  // An optional parameter has the description of the schema inside.
+  const text = description ?? (ofSchema as string | undefined);
   if (schema.type === 'integer') delete schema.pattern;
   if (schema.type === 'boolean') delete schema.enum;
   return {
@@ -274,7 +282,7 @@ function asDescribed({ name, in: place, required, description, schema: given }: 
     ...(required && { required }),
     // `?stats` means the same as `?stats=true`.
     ...(schema.type === 'boolean' && { allowEmptyValue: true }),
-    ...(description !== undefined && { description }),
+    ...(text !== undefined && { description: text }),
     schema,
     ...(place === 'path' && name in parameterExamples && { example: parameterExamples[name] }),
   };
@@ -303,7 +311,7 @@ const openApiOptions: FastifyDynamicSwaggerOptions = {
       title: 'Weirkeeper',
       version: packageVersion(),
       description:
-        "ZooKeeper's coordination and Kafka's logs over HTTP and WebSocket. Errors are application/problem+json with a stable `code`.",
+        "ZooKeeper's coordination and Kafka's logs over HTTP and WebSocket. Errors are application/problem+json with a stable `code`, of which `/docs/errors` lists all. `pretty` in the query of any request indents JSON. The guide at `/docs/guide/` explains the concepts, the rules of HTTP, and what is guaranteed.",
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
     },
     // The server that served the document. Credentials are needed only where there is a policy.

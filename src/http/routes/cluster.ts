@@ -7,7 +7,7 @@ import type { Broker } from '../../broker/broker.ts';
 import { describeBroker, describeCluster } from '../../broker/metadata/cluster.ts';
 import { problems } from '../problems.ts';
 
-const brokerParam = z.strictObject({ id: z.coerce.number<string>().int().min(0) });
+const brokerParam = z.strictObject({ id: z.coerce.number<string>().int().min(0).describe('Id of the broker.') });
 
 export const clusterRoutes: FastifyPluginAsyncZodOpenApi<{
   broker: Pick<Broker, 'brokerDirectory' | 'store'>;
