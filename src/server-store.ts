@@ -2,7 +2,13 @@
 import type { Logger } from 'pino';
 import { type Config, userRuntimeDir } from './config/config.ts';
 import { claimEmbeddedRedis } from './embedded-redis/embedded-redis.ts';
-import { binaryAge, type RedisBinary, resolveRedisBinary } from './embedded-redis/redis-binary.ts';
+import {
+  binaryAge,
+  type FoundRedis,
+  findRedisBinary,
+  type RedisBinary,
+  resolveRedisBinary,
+} from './embedded-redis/redis-binary.ts';
 import type { StartOptions } from './server.ts';
 import { type StoreTarget, sharedStore } from './store/redis/target.ts';
 
@@ -19,14 +25,23 @@ export async function openServerStore(config: Config, log: Logger): Promise<Serv
     return { target: sharedStore(config, config.redisUrl), start: {}, stop: async () => {} };
   }
   const runtimeDir = userRuntimeDir();
+  let found: Promise<FoundRedis> | undefined;
   const redis = await claimEmbeddedRedis({
     dataDir: config.dataDir,
     appendfsync: config.appendfsync,
     ...(config.redisMaxmemoryBytes !== undefined && { maxmemoryBytes: config.redisMaxmemoryBytes }),
     ...(runtimeDir !== undefined && { runtimeDir }),
-    binary: () => findRedis(log),
+    binary: () => {
+      const first = found;
+      // When Redis is started again, another one may be there.
+      found = undefined;
+      return obtainRedis(log, first);
+    },
     log,
   });
+  // It is looked for while the rest of the program is loaded. Who wants it learns why it could not be.
+  found = findRedisBinary({ log });
+  found.catch(() => undefined);
   return {
     // The lock of the data directory guarantees that no other server uses this store.
     target: { socketPath: redis.socketPath, sole: true },
@@ -35,8 +50,9 @@ export async function openServerStore(config: Config, log: Logger): Promise<Serv
   };
 }
 
-async function findRedis(log: Logger): Promise<RedisBinary> {
-  const binary = await resolveRedisBinary({ log });
+/** @param found what was found already; else it is looked for */
+async function obtainRedis(log: Logger, found?: Promise<FoundRedis>): Promise<RedisBinary> {
+  const binary = await resolveRedisBinary({ log, ...(found && { found }) });
   const { version, command, source } = binary;
   const where = source === 'path' ? 'found on the PATH' : 'installed for it alone';
   log.info(

@@ -34,7 +34,12 @@ interface ResolveRedisBinaryOptions {
   searchPath?: string[];
   /** Installs the newest version of the distribution even if a server exists; it replaces the one installed earlier. */
   update?: boolean;
+  /** What was found already. Default: it is looked for. */
+  found?: Promise<FoundRedis>;
 }
+
+/** A server that is there, or why there is none that can be used. */
+export type FoundRedis = { binary: RedisBinary } | { passedOver: string[]; problem: string };
 
 /** The features of 7.0 that are needed: multi-part AOF, `#!lua` scripts, CONFIG SET with several parameters. */
 const oldestVersion = { major: 7, minor: 0 };
@@ -48,24 +53,13 @@ const serverNames = ['valkey-server', 'redis-server'];
 export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Promise<RedisBinary> {
   const { log, searchPath = commandSearchPath() } = options;
   const installDir = resolve(options.installDir ?? installFolder());
-  const passedOver: string[] = [];
   if (options.update) return installNewest(installDir, log, searchPath);
 
-  for (const name of serverNames) {
-    for (const folder of searchPath) {
-      const command = join(folder, name);
-      if (!isExecutable(command)) continue;
-      const found = await probe(command, {});
-      if ('version' in found) return { command, env: {}, version: found.version, source: 'path' };
-      passedOver.push(`${command} (${found.problem})`);
-      log.warn({ command }, `This Redis server was skipped: ${found.problem}`);
-    }
-  }
-
+  const found = await (options.found ?? findRedisBinary(options));
+  if ('binary' in found) return found.binary;
+  const { passedOver } = found;
+  let { problem } = found;
   const installedRoot = join(installDir, 'redis');
-  const earlier = await binaryIn(installedRoot);
-  if ('command' in earlier) return earlier;
-  let { problem } = earlier;
   try {
     const usabilityProblem = async (root: string): Promise<string | undefined> => {
       const found = await binaryIn(root);
@@ -87,6 +81,27 @@ export async function resolveRedisBinary(options: ResolveRedisBinaryOptions): Pr
       `\`brew install redis\` (macOS); where that is older than ${oldest}, take it from https://packages.redis.io. ` +
       'Or set WEIR_REDIS_URL to a Redis that is running already.',
   );
+}
+
+/** Finds a server of version 7.0 or newer on this machine, and installs none. */
+export async function findRedisBinary({
+  log,
+  installDir = installFolder(),
+  searchPath = commandSearchPath(),
+}: ResolveRedisBinaryOptions): Promise<FoundRedis> {
+  const passedOver: string[] = [];
+  for (const name of serverNames) {
+    for (const folder of searchPath) {
+      const command = join(folder, name);
+      if (!isExecutable(command)) continue;
+      const found = await probe(command, {});
+      if ('version' in found) return { binary: { command, env: {}, version: found.version, source: 'path' } };
+      passedOver.push(`${command} (${found.problem})`);
+      log.warn({ command }, `This Redis server was skipped: ${found.problem}`);
+    }
+  }
+  const earlier = await binaryIn(join(resolve(installDir), 'redis'));
+  return 'command' in earlier ? { binary: earlier } : { passedOver, problem: earlier.problem };
 }
 
 /** The dates of a binary, YYYY-MM-DD: when the distribution built it, and when it was installed on this machine. */
