@@ -172,7 +172,8 @@ export async function buildApp(
   const webSockets = sortUpgrades(app.server, connections);
   takeTickets(app.server, webSockets);
   // Before the plugin that closes all sockets: some finish what is in flight first.
-  const sockets = new Sockets(broker);
+  const steps = new LargeSteps(limits.admission, broker.metrics);
+  const sockets = new Sockets(broker, steps);
   app.addHook('preClose', () => sockets.drained());
   // Before every hook that may refuse a request: this plugin closes the connection of a refused upgrade.
   await app.register(fastifyWebsocket, {
@@ -244,7 +245,6 @@ export async function buildApp(
   await app.register(effectGuard);
   await app.register(notFoundHandler);
   await app.register(bodies, { bodyBytesMax: config.maxBodyBytes });
-  const steps = new LargeSteps(limits.admission, metrics);
   await app.register(largeSteps, { steps, waitMsMax: limits.admission.requestWaitMsMax, refuse });
   await app.register(sessionHeader, { sessions });
   await app.register(waitingSessions, { sessions });
@@ -294,6 +294,7 @@ export async function buildApp(
     sockets,
     permits: { enter, keepSession, commit },
     watchLimit: watches,
+    turns: steps,
     limits: limits.pipeline,
     addressShare,
   });

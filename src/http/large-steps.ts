@@ -55,17 +55,30 @@ export class LargeSteps {
   }
 
   /**
-   * Runs a step of something that cannot be refused any more. It waits without a limit of time, and goes before most first
-   * steps. Each request or socket must have one such step at a time.
+   * Has a frame of a socket read when it is the turn of its client; at once if it is not large. It waits without a limit of time, as the
+   * socket is not read meanwhile.
    * @returns as begin()
    */
+  readFrame(client: string, bytes: number, run: () => void): (() => void) | undefined {
+    if (this.isLarge(bytes)) return this.#wait(client, bytes, run, 1);
+    run();
+    return undefined;
+  }
+
+  /**
+   * Runs a step of something that cannot be refused any more. It waits without a limit of time, and goes before most first
+   * steps. Each request or socket must have one such step at a time.
+   * @returns as begin(); a step that is not large does not wait
+   */
   goOn(client: string, bytes: number, run: () => void): (() => void) | undefined {
-    return this.#queue.enter(
-      `${client} begun`,
-      bytes,
-      { admitted: (permit) => inTurn(permit, run), refused: () => undefined },
-      { isPatient: true, share: begunShare },
-    );
+    if (this.isLarge(bytes)) return this.#wait(`${client} begun`, bytes, run, begunShare);
+    run();
+    return undefined;
+  }
+
+  #wait(key: string, bytes: number, run: () => void, share: number): (() => void) | undefined {
+    const waiter = { admitted: (permit: Permit) => inTurn(permit, run), refused: () => undefined };
+    return this.#queue.enter(key, bytes, waiter, { isPatient: true, share });
   }
 }
 

@@ -10,7 +10,7 @@ import { ClientEventsLog } from '../broker/client-events-log.ts';
 import { readInput } from '../core/issues.ts';
 import { jsonLimits, readJson, smallJsonLimits } from '../core/json-input.ts';
 import { ServiceError } from '../core/service-error.ts';
-import { FramesInFlight } from './frames-in-flight.ts';
+import { FramesInFlight, type Turns } from './frames-in-flight.ts';
 import { Socket, stoppingReason } from './socket.ts';
 
 /** A peer without activity for one to two of these is dead, and its socket is terminated. */
@@ -62,11 +62,13 @@ type SocketsBroker = Pick<Broker, 'metrics' | 'stopping' | 'log' | 'slowReadersC
 /** All open sockets of a broker. */
 export class Sockets {
   readonly #broker: SocketsBroker;
+  readonly #turns: Turns;
   readonly #log: ClientEventsLog;
   readonly #open = new Set<Socket>();
 
-  constructor(broker: SocketsBroker) {
+  constructor(broker: SocketsBroker, turns: Turns) {
     this.#broker = broker;
+    this.#turns = turns;
     this.#log = new ClientEventsLog(broker.log);
     const { metrics, stopping } = broker;
     metrics.gauge('socket_frames_in_flight', 'Frames of WebSockets in flight.', () =>
@@ -91,11 +93,21 @@ export class Sockets {
 
   /** Takes over a socket that handles frame by frame. To be called in the tick in which it was opened. */
   accept<F>(ws: WebSocket, request: FastifyRequest, options: SocketOptions<F>): Socket {
+    let inFlight: FramesInFlight | undefined;
     const socket: Socket = this.acceptMessages(ws, request, {
       ...options,
-      onMessage: (data, isBinary) => inFlight.take(() => this.#take(socket, options, data, isBinary)),
+      onMessage: (data, isBinary) =>
+        inFlight?.take({ bytes: data.length, work: () => this.#take(socket, options, data, isBinary) }),
+      onClose: (code) => {
+        // A server that is stopping closes it before it has any.
+        inFlight?.stop();
+        options.onClose(code);
+      },
     });
-    const inFlight = new FramesInFlight(socket, options.framesInFlightMax ?? framesInFlightMax);
+    const { clientKey } = request;
+    inFlight = new FramesInFlight(socket, options.framesInFlightMax ?? framesInFlightMax, (bytes, run) =>
+      this.#turns.readFrame(clientKey, bytes, run),
+    );
     return socket;
   }
 

@@ -8,6 +8,8 @@ interface Options {
   inFlight: InFlight;
   /** Takes one frame, and adds its requests to those in flight. */
   read(data: Buffer, isBinary: boolean): void;
+  /** Runs a function when a frame of so many bytes has its turn, as Turns.readFrame(). */
+  readInTurn(bytes: number, run: () => void): (() => void) | undefined;
   /** Called when reading begins or ends to be paused. */
   onPause(isPaused: boolean): void;
   /** The rates of the identity. */
@@ -23,6 +25,8 @@ export class FrameIntake {
   #unread: { data: Buffer; isBinary: boolean }[] = [];
   #isPaused = false;
   #rateTimer: NodeJS.Timeout | undefined;
+  /** Gives up the wait of a large frame, while there is one. */
+  #leaveTurn: (() => void) | undefined;
   #isStopped = false;
 
   constructor(socket: Socket, options: Options) {
@@ -63,15 +67,26 @@ export class FrameIntake {
     this.#isStopped = true;
     this.#unread = [];
     clearTimeout(this.#rateTimer);
+    this.#leaveTurn?.();
+    this.#leaveTurn = undefined;
   }
 
   get #mustWait(): boolean {
-    return this.#isOverRate() || this.#options.inFlight.isFull || !this.#socket.hasRoom;
+    return (
+      this.#leaveTurn !== undefined || this.#isOverRate() || this.#options.inFlight.isFull || !this.#socket.hasRoom
+    );
   }
 
+  /** Reads a frame, now or when it is its turn. */
   #read(data: Buffer, isBinary: boolean): void {
-    this.#options.rate.received(data.length);
-    this.#options.read(data, isBinary);
+    let hasWaited = false;
+    this.#leaveTurn = this.#options.readInTurn(data.length, () => {
+      this.#leaveTurn = undefined;
+      this.#options.rate.received(data.length);
+      this.#options.read(data, isBinary);
+      if (hasWaited) this.update();
+    });
+    hasWaited = true;
   }
 
   /** Comes back when the identity may send more. */

@@ -3,6 +3,9 @@ import { Lane } from './lane.ts';
 import type { PendingRequest } from './pending-request.ts';
 import type { ReadBudget } from './read-budget.ts';
 
+/** Requests of more bytes are not begun together: to carry them out would take long. */
+const bytesAtOnce = 256 * 1024;
+
 export class Lanes {
   readonly #lanes = new Map<string, Lane<PendingRequest>>();
   /** Those of which a request may begin. */
@@ -31,20 +34,23 @@ export class Lanes {
     this.#open.add(lane);
   }
 
-  /** Begins up to `count` requests, lane by lane. */
+  /** Begins up to `count` requests, fewer if they are large, lane by lane. */
   begin(count: number): PendingRequest[] {
     const begun: PendingRequest[] = [];
+    let bytes = 0;
+    const mayBeMore = () => begun.length < count && bytes < bytesAtOnce;
     for (const lane of this.#open) {
-      while (begun.length < count) {
+      while (mayBeMore()) {
         const { next } = lane;
         if (next && !this.#reads.mayBegin(next)) this.#waiting.add(lane);
         if (!next || this.#waiting.has(lane)) break;
         lane.begin();
         this.#reads.begin(next);
         begun.push(next);
+        bytes += next.bytes;
       }
       if (!lane.next || this.#waiting.has(lane)) this.#open.delete(lane);
-      if (begun.length === count) break;
+      if (!mayBeMore()) break;
     }
     return begun;
   }

@@ -105,6 +105,16 @@ export function readRequest(frame: FrameRequest): PendingRequest {
   };
 }
 
+/** Gives a permit back when all of the requests have their results. */
+export function releaseWhenSettled(permit: { release(): void }, requests: readonly PendingRequest[]): void {
+  let left = requests.length;
+  const release = () => {
+    left -= 1;
+    if (left === 0) permit.release();
+  };
+  for (const pending of requests) pending.onSettled = release;
+}
+
 function isRequestId(id: unknown): id is RequestId {
   return typeof id === 'number' ? Number.isSafeInteger(id) : typeof id === 'string' && id !== '' && id.length <= 256;
 }

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { WatchHub } from '../../broker/watches/watch-hub.ts';
 import type { SharedLimit } from '../../core/shared-limit.ts';
+import type { Turns } from '../frames-in-flight.ts';
 import type { PipelineLimits } from '../limits.ts';
 import type { BookmarkTimer, WatchLimit } from '../socket-watches.ts';
 import type { Sockets } from '../sockets.ts';
@@ -14,7 +15,7 @@ import type { SessionBroker } from './socket-session.ts';
 import type { TreeRequests } from './tree-requests.ts';
 
 /** The right to do work, which admission control gives. */
-interface Permit {
+export interface Permit {
   release(): void;
 }
 
@@ -45,6 +46,7 @@ export interface PipelineParts {
   tree: TreeRequests;
   logs: LogRequests;
   permits: WorkPermits;
+  turns: Turns;
   watchLimit: WatchLimit;
   bookmarks: BookmarkTimer;
   limits: PipelineLimits;

@@ -6,6 +6,7 @@ import type { Broker } from '../../broker/broker.ts';
 import { offeredBy } from '../../core/handshake.ts';
 import { ServiceError } from '../../core/service-error.ts';
 import { SharedLimit } from '../../core/shared-limit.ts';
+import type { Turns } from '../frames-in-flight.ts';
 import type { PipelineLimits } from '../limits.ts';
 import { BookmarkTimer, type WatchLimit } from '../socket-watches.ts';
 import type { Sockets } from '../sockets.ts';
@@ -27,6 +28,7 @@ interface Options {
   broker: PipelineBroker;
   sockets: Sockets;
   permits: WorkPermits;
+  turns: Turns;
   watchLimit: WatchLimit;
   limits: PipelineLimits;
   /** The part of a limit that one client may use while no other does. */
@@ -35,7 +37,7 @@ interface Options {
 
 export const pipelinedSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
   app,
-  { broker, sockets, permits, watchLimit, limits, addressShare },
+  { broker, sockets, permits, turns, watchLimit, limits, addressShare },
 ) => {
   const bookmarks = new BookmarkTimer();
   const frameBytes = new SharedLimit(limits.bytesOfAllMax, addressShare);
@@ -43,6 +45,7 @@ export const pipelinedSockets: FastifyPluginAsyncZodOpenApi<Options> = async (
     broker,
     sockets,
     permits,
+    turns,
     watchLimit,
     limits,
     bookmarks,

@@ -14,7 +14,14 @@ import { FrameIntake } from './frame-intake.ts';
 import { InFlight } from './in-flight.ts';
 import { Lanes } from './lanes.ts';
 import type { CommittingMember, LogRequests, LogSender } from './log-requests.ts';
-import { isLocalRead, type ParsedRequest, type PendingRequest, readRequest } from './pending-request.ts';
+import {
+  isLocalRead,
+  type ParsedRequest,
+  type PendingRequest,
+  readRequest,
+  releaseWhenSettled,
+} from './pending-request.ts';
+import { permitInTurn } from './permit-in-turn.ts';
 import type { PipelineParts, SocketClient } from './pipeline-parts.ts';
 import { PipelinedWatches } from './pipelined-watches.ts';
 import { RateLimit } from './rate-limit.ts';
@@ -40,7 +47,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   #newestZxid = 0;
   #isStopping = false;
   #isWaitingForRoom = false;
-  #leavePermits: (() => void) | undefined;
+  #leaveQueue: (() => void) | undefined;
   readonly #stopped = new AbortController();
   #isDead = false;
 
@@ -67,6 +74,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     this.#intake = new FrameIntake(this.#socket, {
       inFlight: this.#inFlight,
       read: (data, isBinary) => this.#read(data, isBinary),
+      readInTurn: (bytes, run) => parts.turns.readFrame(request.clientKey, bytes, run),
       onPause: (isPaused) => parts.metrics.paused(this, isPaused),
       rate: new RateLimit(request, (frame) => this.#sendFrame(frame)),
       onRateFree: () => parts.dispatcher.hasResponses(this),
@@ -162,7 +170,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
   }
 
   get canBegin(): boolean {
-    return !this.#isDead && !this.#leavePermits && this.#writer.hasRoom && this.#lanes.canBegin;
+    return !this.#isDead && !this.#leaveQueue && this.#writer.hasRoom && this.#lanes.canBegin;
   }
 
   beginSome(count: number): number {
@@ -175,13 +183,15 @@ export class PipelinedSocket implements TreeSender, LogSender {
       total += begun.length;
       const weighing: PendingRequest[] = [];
       let weight = 0;
+      let bytes = 0;
       for (const pending of begun) {
         if (this.#isReadFromMemory(pending)) continue;
         weight += pending.weight;
+        bytes += pending.bytes;
         if (pending.weight > 0) weighing.push(pending);
         else this.#carryOut(pending);
       }
-      if (weighing.length > 0) this.#begin(weighing, weight);
+      if (weighing.length > 0) this.#begin(weighing, weight, bytes);
     }
     return total;
   }
@@ -194,23 +204,15 @@ export class PipelinedSocket implements TreeSender, LogSender {
   }
 
   /** Carries out requests with one permit, which is given back when all of them have their results. */
-  #begin(requests: readonly PendingRequest[], weight: number): void {
-    let isAdmitted = false;
-    const leave = this.#parts.permits.enter(this.access.clientKey, { weight, requests: requests.length }, (permit) => {
-      isAdmitted = true;
-      this.#leavePermits = undefined;
-      let left = requests.length;
-      const release = () => {
-        left -= 1;
-        if (left === 0) permit.release();
-      };
-      for (const pending of requests) {
-        pending.onSettled = release;
-        this.#carryOut(pending);
-      }
+  #begin(requests: readonly PendingRequest[], weight: number, bytes: number): void {
+    const work = { weight, requests: requests.length, bytes };
+    const leave = permitInTurn(this.#parts, this.access.clientKey, work, (permit) => {
+      this.#leaveQueue = undefined;
+      releaseWhenSettled(permit, requests);
+      for (const pending of requests) this.#carryOut(pending);
       this.#parts.dispatcher.hasRequests(this);
     });
-    if (!isAdmitted) this.#leavePermits = leave;
+    if (leave) this.#leaveQueue = leave;
   }
 
   #carryOut(pending: PendingRequest): void {
@@ -372,7 +374,7 @@ export class PipelinedSocket implements TreeSender, LogSender {
     const { dispatcher, bookmarks, metrics } = this.#parts;
     this.#isDead = true;
     this.#stopped.abort();
-    this.#leavePermits?.();
+    this.#leaveQueue?.();
     dispatcher.forget(this);
     bookmarks.remove(this);
     metrics.remove(this);
