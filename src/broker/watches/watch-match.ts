@@ -60,6 +60,8 @@ export interface MessageForm {
   make(zxid: number, events: string): Buffer;
 }
 
+/** With how many others the matched events of a client are compared whose policy hides nodes. Most policies hide the same. */
+const differentMax = 8;
 /** How many messages are kept for the events of a transaction. Most clients give their watches the same few ids. */
 const messagesMax = 8;
 
@@ -119,7 +121,19 @@ export function matchTransaction<S extends Subscription>(
     else if (parent !== '/') match(parentOf(parent), 'child', event);
     if (lastOfList.get(parent) === index) match(parent, 'children', undefined);
   }
+  shareEqual(matched);
   return matched;
+}
+
+/** Lets the subscriptions share their matched events whose clients may read the same of them, and so the JSON and the messages of these. */
+function shareEqual<S extends Subscription>(matched: Map<S, Match>): void {
+  const different: Match[] = [];
+  for (const [subscription, match] of matched) {
+    if (!subscription.mayRead) continue;
+    const equal = different.find((other) => other.equals(match));
+    if (equal) matched.set(subscription, equal);
+    else if (different.length < differentMax) different.push(match);
+  }
 }
 
 /** Every path on which a watch could match one of the transaction's events. */
@@ -165,6 +179,17 @@ class Match implements MatchedEvents {
 
   get count(): number {
     return this.#events.length;
+  }
+
+  /** Whether both have the same events, in the same form. */
+  equals(other: Match): boolean {
+    const [own, others] = [this.#subscription, other.#subscription];
+    return (
+      own.path === others.path &&
+      own.data === others.data &&
+      this.#events.length === other.#events.length &&
+      this.#events.every((event, index) => event === other.#events[index])
+    );
   }
 
   get size(): number {

@@ -1,6 +1,6 @@
 // The messages of matched events, without a store.
 import t from 'tap';
-import { matchOne } from '../../../src/broker/watches/watch-match.ts';
+import { matchOne, matchTransaction } from '../../../src/broker/watches/watch-match.ts';
 import type { NodeEvent } from '../../../src/store/tree/node-codec.ts';
 
 const event = {
@@ -39,3 +39,31 @@ t.test('of many different messages for the same events only the first few are ke
   for (let round = 0; round < 2; round++) for (let n = 0; n < 100; n++) match.message(form(`${n}`, made));
   t.equal(made.length, 192);
 });
+
+t.test(
+  'clients whose policies show the same of a transaction share its message, and others have their own',
+  async (t) => {
+    const events = ['/a/open', '/a/secret'].map((path) => ({ ...event, path }));
+    const seeing = (mayRead: (path: string) => boolean, data = false) =>
+      ({ path: '/a', interest: 'recursive', data, mayRead }) as const;
+    const subscriptions = [
+      seeing(() => true),
+      seeing(() => true),
+      seeing((path) => path !== '/a/secret'),
+      seeing((path) => path.startsWith('/a/o')),
+      seeing(() => true, true),
+      seeing(() => false),
+    ];
+    const found = matchTransaction({ zxid: 7, events, bytes: 1 }, (path) =>
+      path === '/a' ? subscriptions : undefined,
+    );
+    const messages = subscriptions.map((each) => found.get(each)?.message(form('a', [])));
+    const [all, same, part, samePart, withData, none] = messages;
+    t.equal(same, all);
+    t.equal(samePart, part);
+    t.notMatch(String(part), /secret/);
+    t.match(String(all), /secret/);
+    t.not(withData, all, 'the same events with their data');
+    t.equal(none, undefined);
+  },
+);
