@@ -1,6 +1,6 @@
-// Work that a broker does at intervals: one run at a time, each a fixed time after the end of the one before it. A failed run
-// is tried again after pauses that grow. Of failures in a row only some are logged as errors, and never that the store is away:
-// its connection logs that once.
+// Work that a broker does at intervals: one run at a time, each some time after the end of the one before it. A failed run is tried again
+// after pauses that grow. Of failures in a row only some are logged as errors, and never that the store is away: its connection logs that
+// once.
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { hasCode } from '../core/service-error.ts';
@@ -15,6 +15,9 @@ const taskRetryJitter = 0.2;
 /** Of failures in a row the first is logged as an error, and then one of so many. */
 const failuresPerLine = 60;
 
+/** Intervals of this length and more end at whole multiples of it, by the clock of the process, ms. */
+const alignedMs = 1000;
+
 export class PeriodicTask {
   readonly #name: string;
   readonly #everyMs: number;
@@ -23,8 +26,8 @@ export class PeriodicTask {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
-  /** The delay of the next run after the one in flight. */
-  #nextDelayMs: number;
+  /** The delay of the next run after the one in flight, if that was triggered. */
+  #triggeredMs: number | undefined;
   /** Failures in a row. */
   #failures = 0;
 
@@ -32,7 +35,6 @@ export class PeriodicTask {
   constructor(name: string, everyMs: number, run: () => Promise<void>, log: Logger) {
     this.#name = name;
     this.#everyMs = everyMs;
-    this.#nextDelayMs = everyMs;
     this.#run = run;
     this.#log = log;
   }
@@ -43,7 +45,7 @@ export class PeriodicTask {
 
   /** Makes the next run start in `afterMs`; if a run is in flight, `afterMs` after its end at the latest. */
   trigger(afterMs = 0): void {
-    if (this.#running !== undefined) this.#nextDelayMs = Math.min(this.#nextDelayMs, afterMs);
+    if (this.#running !== undefined) this.#triggeredMs = Math.min(this.#triggeredMs ?? this.#everyMs, afterMs);
     else this.#schedule(afterMs);
   }
 
@@ -62,8 +64,8 @@ export class PeriodicTask {
         this.#running = undefined;
         const failed = this.#failures > 0;
         const retryMs = retryDelayMs(this.#everyMs, this.#failures, randomInt(1000) / 1000);
-        this.#schedule(failed ? retryMs : this.#nextDelayMs);
-        this.#nextDelayMs = this.#everyMs;
+        this.#schedule(failed ? retryMs : (this.#triggeredMs ?? pauseMs(this.#everyMs, performance.now())));
+        this.#triggeredMs = undefined;
       });
     }, delayMs);
   }
@@ -81,6 +83,18 @@ export class PeriodicTask {
       );
     }
   }
+}
+
+/**
+ * The pause between two runs, in ms. Longer ones are cut so that the next run is at a whole second: an idle process then wakes up once for
+ * all tasks that are due in the same second, and gets the replies of the store together.
+ * @param everyMs the interval of the task; the pause is at least half of it, and at most this unless a run has taken long
+ * @param now by the clock of this process, ms
+ */
+export function pauseMs(everyMs: number, now: number): number {
+  if (everyMs < alignedMs) return everyMs;
+  const cut = everyMs - ((now + everyMs) % alignedMs);
+  return cut >= everyMs / 2 ? cut : cut + alignedMs;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import t from 'tap';
-import { PeriodicTask, retryDelayMs, taskRetryMsMax } from '../../src/broker/periodic-task.ts';
+import { PeriodicTask, pauseMs, retryDelayMs, taskRetryMsMax } from '../../src/broker/periodic-task.ts';
 import { ServiceError } from '../../src/core/service-error.ts';
 import { eventually } from '../helpers/server.ts';
 
@@ -15,6 +15,22 @@ t.test('the delay before a failed task is retried doubles up to one second, less
     'the random part keeps brokers from retrying at the same time',
   );
 });
+
+t.test(
+  'tasks with intervals of a second or more are due at whole seconds, so that one wake-up is enough for them',
+  async (t) => {
+    t.equal(pauseMs(1000, 300), 700);
+    t.equal(pauseMs(1000, 1005), 995);
+    t.equal(pauseMs(5000, 1005), 4995);
+    t.equal(pauseMs(1000, 2000), 1000);
+    t.equal(pauseMs(1000, 1900), 1100, 'a run that took long has a pause, too');
+    t.equal(pauseMs(200, 1005), 200, 'short intervals are as they are');
+    for (let now = 0; now < 2000; now += 7) {
+      const pause = pauseMs(3333, now);
+      t.ok(pause >= 3333 / 2 && pause <= 3333 && Math.abs((now + pause) % 1000) < 1e-6, `${pause} ms from ${now}`);
+    }
+  },
+);
 
 t.test('a failed task is retried, even if its interval is long and another run was requested', async (t) => {
   let runs = 0;
