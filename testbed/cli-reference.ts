@@ -22,14 +22,11 @@ export async function withReference(page: string): Promise<string> {
 function sections(command: Command, parent: string): string[] {
   const name = `${parent} ${command.name()}`;
   if (command.commands.length > 0) return command.commands.flatMap((each) => sections(each, name));
-  const args = command.registeredArguments.map((argument) => {
-    const text = `${argument.name()}${argument.variadic ? '...' : ''}`;
-    return argument.required ? `<${text}>` : `[${text}]`;
-  });
+  const usage = `${name} ${command.usage().replace('[options]', '').trim()}`.trimEnd();
   const isPlain = command.options.length === 0;
   const examples = examplesOf(command).map(({ line, says }) => (says === undefined ? line : `${line}  # ${says}`));
   return [
-    `### ${name}\n\n\`${[name, ...args].join(' ')}\`\n\n${escaped(command.description())}\n\n${isPlain ? '' : `${optionsTable(command)}\n`}\`\`\`sh\n${examples.join('\n')}\n\`\`\`\n`,
+    `### ${name}\n\n\`${usage}\`\n\n${escaped(command.description())}\n\n${isPlain ? '' : `${optionsTable(command)}\n`}\`\`\`sh\n${examples.join('\n')}\n\`\`\`\n`,
   ];
 }
 

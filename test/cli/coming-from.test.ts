@@ -26,6 +26,8 @@ t.test('each command of the page does what it says', async (t) => {
   for (const group of ['billing', 'retired'])
     await http(`${server.url}/v1/groups/${group}/offsets`, 'POST', { offsets });
   writeFileSync(join(cli.folder, 'operations.ndjson'), '{"op":"set","path":"/app","data":"1"}\n');
+  for (const script of ['make-report.sh', 'schedule.sh'])
+    writeFileSync(join(cli.folder, script), '#!/bin/sh\n', { mode: 0o755 });
   for (const line of commands) {
     if (line === 'weir serve') continue;
     // What goes on is given up by --timeout, which has an exit code of its own.

@@ -16,7 +16,7 @@ export function addCheckCommands(program: Command, cli: Cli): void {
   addCommand(group, 'lag', {
     summary: 'Check how far a group is behind',
     description:
-      'Prints one line with performance data, and ends with 0 OK, 1 WARNING, 2 CRITICAL, or 3 UNKNOWN, as Nagios, Icinga and their kin expect.',
+      'Prints one line with performance data, and ends with 0 OK, 1 WARNING, 2 CRITICAL, or 3 UNKNOWN, as Nagios, Icinga and the like expect.',
     examples: [
       { line: 'weir check lag --group billing --warn 1000 --crit 10000' },
       { line: 'weir check lag --group archive --warn 0 --crit 1', says: 'CRITICAL', exit: 2 },
