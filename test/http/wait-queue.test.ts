@@ -11,7 +11,7 @@ function queueOf(options: Partial<WaitQueueOptions> & { capacity: number }) {
   return {
     queue,
     events,
-    enter(client: string, name: string, weight = 1, isPatient = false) {
+    enter(client: string, name: string, weight = 1, isPatient = false, share = 1) {
       const leave = queue.enter(
         client,
         weight,
@@ -22,7 +22,7 @@ function queueOf(options: Partial<WaitQueueOptions> & { capacity: number }) {
           },
           refused: (reason) => events.push(`${name} ${reason}`),
         },
-        { isPatient },
+        { isPatient, share },
       );
       if (leave) leaves.push(leave);
       return leave;
@@ -62,6 +62,16 @@ t.test('a limit on requests in flight holds a client back only while others wait
   t.same(events.slice(10), ['l7'], 'below its limit it has its turn');
   for (const name of ['o1', 'o2', 'o3', 'o4']) release(name);
   t.same(events.slice(11), ['o5', 'o6', 'l8'], 'at its limit it gets what the others leave');
+});
+
+t.test('a client with a share is next as many times as often as others', async (t) => {
+  const { enter, release, events, leaveAll } = queueOf({ capacity: 1, weightMax: Number.POSITIVE_INFINITY });
+  t.teardown(leaveAll);
+  enter('first', 'begun', 10);
+  for (let n = 1; n <= 6; n += 1) enter('often', `o${n}`, 8, false, 4);
+  for (let n = 1; n <= 2; n += 1) enter('seldom', `s${n}`, 8);
+  for (let n = 0; n < 8; n += 1) release(events.at(-1) ?? '');
+  t.same(events.slice(1), ['o1', 's1', 'o2', 'o3', 'o4', 's2', 'o5', 'o6'], 'four for each one of the other');
 });
 
 t.test('a client that has had no work done goes before one that has had much', async (t) => {
