@@ -1,8 +1,8 @@
 #!/usr/bin/env -S node --initial-old-space-size=128
 // The program: reads the configuration, and runs the server in this process, or in several workers that this process starts. It
-// exits with 0 after SIGTERM or SIGINT, and with 1 after a failure.
+// exits with 0 after SIGTERM or SIGINT, with 2 if an option is wrong, and with 1 after any other failure.
 import { newToken } from './access/tokens.ts';
-import { type Config, describeConfig, loadConfig, packageVersion } from './config/config.ts';
+import { type Config, ConfigError, describeConfig, loadConfig, packageVersion } from './config/config.ts';
 import { createServerLog } from './logging/server-log.ts';
 import { stopMsMax } from './server-stop.ts';
 import { openServerStore } from './server-store.ts';
@@ -54,5 +54,5 @@ try {
 } catch (error) {
   // Errors of a start are for the operator, and their message has the remedy. A stack trace would hide it.
   process.stderr.write(`weir: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
 }

@@ -22,7 +22,10 @@ export const exitCodes = {
 export const exitCodeMeanings: readonly (readonly [code: number, meaning: string])[] = [
   [exitCodes.ok, 'success'],
   [exitCodes.refused, 'refused, or failed in another way'],
-  [exitCodes.usage, 'wrong usage, or a file, token, certificate or context that cannot be used'],
+  [
+    exitCodes.usage,
+    'wrong usage, a wrong option of weir serve among it, or a file, token, certificate or context that cannot be used',
+  ],
   [exitCodes.notFound, 'not found'],
   [exitCodes.conflict, 'conflict: another version, exists already, fenced'],
   [exitCodes.unreachable, 'no server can be reached'],

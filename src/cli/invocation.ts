@@ -16,6 +16,12 @@ const longOptions: ReadonlySet<string> = new Set([
   'version',
 ]);
 
+/** The arguments with `help` in front, as `weir help node get` or `weir help`, in their usual form: `node get --help`. */
+export function withHelpOption(argv: readonly string[]): string[] {
+  const [first, ...rest] = argv;
+  return first === 'help' ? [...rest, '--help'] : [...argv];
+}
+
 /** Whether the arguments are those of a server: none, `serve …`, or an option of the server, such as `--port`. */
 export function isServe([first]: readonly string[]): boolean {
   if (first === undefined || first === 'serve') return true;

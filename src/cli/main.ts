@@ -1,8 +1,10 @@
 #!/usr/bin/env -S node --initial-old-space-size=128
 // The program `weir`: runs a server, or a command. Only what is needed is loaded.
-import { isServe } from './invocation.ts';
+import { isServe, withHelpOption } from './invocation.ts';
 
-const argv = process.argv.slice(2);
+const argv = withHelpOption(process.argv.slice(2));
+// The program of a server reads its arguments itself.
+process.argv.splice(2, Number.POSITIVE_INFINITY, ...argv);
 if (isServe(argv)) await import('../main.ts');
 else {
   const { runCommandLine } = await import('./program.ts');

@@ -106,3 +106,18 @@ t.test('help needs no server, and names the exit codes and variables', async (t)
   for (const part of ['WEIR_TOKEN', 'Exit codes:', 'status', '--dry-run']) t.match(help.stdout, part);
   t.same([version.stdout, short.stdout], [`${packageVersion()}\n`, `${packageVersion()}\n`]);
 });
+
+t.test('help before a command is its --help, and a wrong option of a server is wrong usage', async (t) => {
+  const cli = new TestCli(t, 'http://127.0.0.1:1');
+  const [all, usual, get, server, wrong] = await Promise.all([
+    cli.runProcess(['help']),
+    cli.runProcess(['--help']),
+    cli.runProcess(['help', 'node', 'get']),
+    cli.runProcess(['help', 'serve']),
+    cli.runProcess(['serve', '--prot', '7171']),
+  ]);
+  t.same([all.code, all.stdout], [0, usual.stdout]);
+  t.match([get.code, get.stdout], [0, /^Usage: weir node get /]);
+  t.match([server.code, server.stdout], [0, /--log-level/]);
+  t.match([wrong.code, wrong.stderr], [2, /--prot.*--port/]);
+});
