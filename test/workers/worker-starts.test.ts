@@ -36,37 +36,50 @@ async function run(
   return { code, stderr, stdout };
 }
 
-t.test('a start that fails is told once, with the reason and the remedy, and the exit code is 1', async (t) => {
-  const holder = createServer();
-  const port = await freePort();
-  await new Promise<void>((resolve) => holder.listen(port, '127.0.0.1', resolve));
-  t.teardown(() => holder.close());
-  const dataDir = temporaryFolder(t);
-  const cases: [Record<string, string>, RegExp][] = [
-    [{ WEIR_DATA_DIR: dataDir, WEIR_PORT: String(port) }, /^weir: Port \d+ of 127\.0\.0\.1 is in use.*--port\.\n$/],
-    [{ WEIR_REDIS_URL: 'redis://127.0.0.1:1', WEIR_STORE_WAIT: '1s' }, /^weir: [^\n]*ECONNREFUSED[^\n]*\n$/],
-    [
-      { WEIR_WORKERS: 'many' },
-      /^weir: WEIR_WORKERS is "many".* from 1 to 256, or auto[^\n]*\nSee --help for all options\.\n$/,
-    ],
-    [{ WEIR_WORKERS: '4', WEIR_MAX_CONNECTIONS: '30' }, /4 workers need at least 40: 10 each\nSee --help[^\n]*\n$/],
-    [
-      { WEIR_BROKER_ID: '2147483647', WEIR_WORKERS: '3' },
-      /the last one has the id 2147483649; the highest is 2147483647\nSee --help[^\n]*\n$/,
-    ],
-  ];
-  for (const [env, message] of cases) {
-    const { code, stderr } = await run(t, env);
-    t.match(stderr, message);
-    t.equal(code, 1);
-  }
-  const { socketPath } = await startTestRedis(t, { dataDir });
-  t.equal(
-    await redisCommand(socketPath, ['DBSIZE']),
-    0,
-    'with the port in use the directory is free, and nothing was written',
-  );
-});
+t.test(
+  'a start that fails is told once, with the reason and the remedy, and the exit code tells wrong options',
+  async (t) => {
+    const holder = createServer();
+    const port = await freePort();
+    await new Promise<void>((resolve) => holder.listen(port, '127.0.0.1', resolve));
+    t.teardown(() => holder.close());
+    const dataDir = temporaryFolder(t);
+    const cases: [Record<string, string>, RegExp, code: number][] = [
+      [
+        { WEIR_DATA_DIR: dataDir, WEIR_PORT: String(port) },
+        /^weir: Port \d+ of 127\.0\.0\.1 is in use.*--port\.\n$/,
+        1,
+      ],
+      [{ WEIR_REDIS_URL: 'redis://127.0.0.1:1', WEIR_STORE_WAIT: '1s' }, /^weir: [^\n]*ECONNREFUSED[^\n]*\n$/, 1],
+      [
+        { WEIR_WORKERS: 'many' },
+        /^weir: WEIR_WORKERS is "many".* from 1 to 256, or auto[^\n]*\nSee --help for all options\.\n$/,
+        2,
+      ],
+      [
+        { WEIR_WORKERS: '4', WEIR_MAX_CONNECTIONS: '30' },
+        /4 workers need at least 40: 10 each\nSee --help[^\n]*\n$/,
+        2,
+      ],
+      [
+        { WEIR_BROKER_ID: '2147483647', WEIR_WORKERS: '3' },
+        /the last one has the id 2147483649; the highest is 2147483647\nSee --help[^\n]*\n$/,
+        2,
+      ],
+    ];
+    for (const [env, message, exitCode] of cases) {
+      const { code, stderr } = await run(t, env);
+      t.match(stderr, message);
+      t.equal(code, exitCode);
+    }
+    const { socketPath } = await startTestRedis(t, { dataDir });
+    t.equal(
+      await redisCommand(socketPath, ['DBSIZE']),
+      0,
+      'with the port in use the directory is free, and nothing was written',
+    );
+  },
+);
 
 t.test('a data directory in use is reported before any worker starts', async (t) => {
   const dataDir = temporaryFolder(t);
