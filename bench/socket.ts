@@ -1,9 +1,10 @@
-// Measures pipelined requests on /v1/socket beside HTTP, and beside ZooKeeper and NATS if they run: `npm run bench:socket [-- --quick]
+// Measures pipelined requests on /v1/socket beside HTTP, and beside ZooKeeper, etcd and NATS if they run: `npm run bench:socket [-- --quick]
 // [-- --only=set,get] [-- --sync=always]`. `--sync` says how records are synced; a shape is a number of sockets times the requests in
 // flight on each. README.md explains the tables.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { closedLoops, type Send } from './lib/closed-loop.ts';
+import { EtcdClient } from './lib/etcd-client.ts';
 import { HttpLoad, requestBytes } from './lib/http-load.ts';
 import { LogSite } from './lib/log-site.ts';
 import { table } from './lib/measure.ts';
@@ -19,6 +20,7 @@ const shapes: readonly (readonly [sockets: number, inFlight: number])[] = [
   [1, 64],
   [16, 4],
   [64, 1],
+  [1, 1],
 ];
 const keysCount = 1000;
 /** Both sides compile what they run often: the first requests cost several times what later ones do. */
@@ -82,7 +84,7 @@ async function main(): Promise<void> {
     await prepare(site);
     const own = await supported(server.url, asked);
     console.log(await besides('HTTP, 64 connections', site, own, await httpSide(site), { ...scale, sync }));
-    for (const open of [zooKeeperSide, natsSide]) {
+    for (const open of [zooKeeperSide, etcdSide, natsSide]) {
       const peer = await open();
       if (peer) console.log(await besides(peer.title, site, own, peer.side, { ...scale, sync }));
     }
@@ -174,6 +176,36 @@ async function zooKeeperSide(): Promise<{ title: string; side: PeerSide } | unde
     return side((ms) => closedLoops(sends, inFlight, ms), cpuUs);
   };
   return { title: 'ZooKeeper, the same shapes', side: peer };
+}
+
+async function etcdSide(): Promise<{ title: string; side: PeerSide } | undefined> {
+  const address = peerAddress('etcd');
+  if (address === undefined) return undefined;
+  const clients = await Promise.all(
+    Array.from({ length: Math.max(...shapes.map(([sockets]) => sockets)) }, () => EtcdClient.open(address)),
+  );
+  const calls: Partial<Record<Operation, (client: EtcdClient, done: Parameters<Send>[0]) => void>> = {
+    create: (client, done) => client.create(newPath(), data, done),
+    set: (client, done) => client.put(knownPath(), data, done),
+    get: (client, done) => client.get(knownPath(), done),
+  };
+  for (let n = 0; n < keysCount; n++) {
+    await new Promise<void>((resolve, reject) =>
+      clients[0]!.put(knownPath(), data, (error) => (error ? reject(error) : resolve())),
+    );
+  }
+  const cpuUs = peerCpu(address);
+  const peer: PeerSide = async (operation, sockets, inFlight) => {
+    const call = calls[operation];
+    if (!call) return undefined;
+    const sends = clients.slice(0, sockets).map(
+      (client): Send =>
+        (done) =>
+          call(client, done),
+    );
+    return side((ms) => closedLoops(sends, inFlight, ms), cpuUs);
+  };
+  return { title: 'etcd, gRPC, the same shapes', side: peer };
 }
 
 async function natsSide(): Promise<{ title: string; side: PeerSide } | undefined> {
