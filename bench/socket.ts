@@ -9,7 +9,7 @@ import { HttpLoad, requestBytes } from './lib/http-load.ts';
 import { LogSite } from './lib/log-site.ts';
 import { table } from './lib/measure.ts';
 import { NatsClient } from './lib/nats-client.ts';
-import { comparedRow, pairHead, type RecordScale, type Side, side, warmUp } from './lib/pairs.ts';
+import { comparedRow, pairHead, type RecordScale, recordSync, type Side, side, warmUp } from './lib/pairs.ts';
 import { peerAddress, peerCpu } from './lib/peer-sites.ts';
 import { SocketClient } from './lib/socket-client.ts';
 import { nodeData } from './lib/workload.ts';
@@ -58,6 +58,9 @@ const ofHttp: Record<Operation, () => Buffer> = {
 /** A peer's side for an operation in a shape; undefined if the peer has no such operation. */
 type PeerSide = (operation: Operation, sockets: number, inFlight: number) => Promise<Side | undefined>;
 
+/** How one client sends a request of each operation that its system has. */
+type Calls<Client> = Partial<Record<Operation, (client: Client, done: Parameters<Send>[0]) => void>>;
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -66,8 +69,7 @@ async function main(): Promise<void> {
       sync: { type: 'string', default: 'everysec' },
     },
   });
-  const { sync } = values;
-  if (sync !== 'everysec' && sync !== 'always') throw new Error('--sync takes everysec or always');
+  const sync = recordSync(values.sync);
   const asked =
     values.only === undefined ? operations : operations.filter((name) => values.only!.split(',').includes(name));
   if (asked.length === 0) throw new Error(`--only takes some of ${operations.join(',')}`);
@@ -152,50 +154,57 @@ async function httpSide(site: LogSite): Promise<PeerSide> {
 async function zooKeeperSide(): Promise<{ title: string; side: PeerSide } | undefined> {
   const address = peerAddress('ZooKeeper');
   if (address === undefined) return undefined;
-  const clients = await Promise.all(
-    Array.from({ length: Math.max(...shapes.map(([sockets]) => sockets)) }, () => ZooKeeperClient.open(address)),
-  );
+  const clients = await openAll(() => ZooKeeperClient.open(address));
   await clients[0]!.ensure('/bench', Buffer.alloc(0));
   for (let n = 0; n < keysCount; n++) await clients[0]!.ensure(`/bench/k-${n}`, data);
   const get = (client: ZooKeeperClient, done: Parameters<Send>[0]) => client.get(knownPath(), done);
-  const calls: Partial<Record<Operation, (client: ZooKeeperClient, done: Parameters<Send>[0]) => void>> = {
+  const calls: Calls<ZooKeeperClient> = {
     create: (client, done) => client.create(newPath(), data, done),
     set: (client, done) => client.set(knownPath(), data, done),
     get,
     'get local': get,
   };
-  const cpuUs = peerCpu(address);
-  const peer: PeerSide = async (operation, sockets, inFlight) => {
-    const call = calls[operation];
-    if (!call) return undefined;
-    const sends = clients.slice(0, sockets).map(
-      (client): Send =>
-        (done) =>
-          call(client, done),
-    );
-    return side((ms) => closedLoops(sends, inFlight, ms), cpuUs);
-  };
-  return { title: 'ZooKeeper, the same shapes', side: peer };
+  return { title: 'ZooKeeper, the same shapes', side: sideOf(address, clients, calls) };
 }
 
 async function etcdSide(): Promise<{ title: string; side: PeerSide } | undefined> {
   const address = peerAddress('etcd');
   if (address === undefined) return undefined;
-  const clients = await Promise.all(
-    Array.from({ length: Math.max(...shapes.map(([sockets]) => sockets)) }, () => EtcdClient.open(address)),
-  );
-  const calls: Partial<Record<Operation, (client: EtcdClient, done: Parameters<Send>[0]) => void>> = {
-    create: (client, done) => client.create(newPath(), data, done),
-    set: (client, done) => client.put(knownPath(), data, done),
-    get: (client, done) => client.get(knownPath(), done),
-  };
+  const clients = await openAll(() => EtcdClient.open(address));
   for (let n = 0; n < keysCount; n++) {
     await new Promise<void>((resolve, reject) =>
       clients[0]!.put(knownPath(), data, (error) => (error ? reject(error) : resolve())),
     );
   }
+  const calls: Calls<EtcdClient> = {
+    create: (client, done) => client.create(newPath(), data, done),
+    set: (client, done) => client.put(knownPath(), data, done),
+    get: (client, done) => client.get(knownPath(), done),
+  };
+  return { title: 'etcd, gRPC, the same shapes', side: sideOf(address, clients, calls) };
+}
+
+async function natsSide(): Promise<{ title: string; side: PeerSide } | undefined> {
+  const address = peerAddress('NATS');
+  if (address === undefined) return undefined;
+  const clients = await openAll(() => NatsClient.open(address));
+  const [stream, subject] = [`SOCKET_${run}`, `socket.${run}`];
+  const bounds = { max_bytes: 1 << 30, discard: 'old', storage: 'file' };
+  await clients[0]!.api(`STREAM.CREATE.${stream}`, { name: stream, subjects: [subject], ...bounds });
+  const calls: Calls<NatsClient> = { produce: (client, done) => client.request(subject, data, () => done()) };
+  const title = `NATS ${clients[0]!.info.version} JetStream, the same shapes`;
+  return { title, side: sideOf(address, clients, calls) };
+}
+
+/** As many clients as the largest shape has sockets. */
+function openAll<Client>(open: () => Promise<Client>): Promise<Client[]> {
+  return Promise.all(Array.from({ length: Math.max(...shapes.map(([sockets]) => sockets)) }, open));
+}
+
+/** The side of a peer, of whose clients each has a connection. */
+function sideOf<Client>(address: string, clients: readonly Client[], calls: Calls<Client>): PeerSide {
   const cpuUs = peerCpu(address);
-  const peer: PeerSide = async (operation, sockets, inFlight) => {
+  return async (operation, sockets, inFlight) => {
     const call = calls[operation];
     if (!call) return undefined;
     const sends = clients.slice(0, sockets).map(
@@ -205,27 +214,6 @@ async function etcdSide(): Promise<{ title: string; side: PeerSide } | undefined
     );
     return side((ms) => closedLoops(sends, inFlight, ms), cpuUs);
   };
-  return { title: 'etcd, gRPC, the same shapes', side: peer };
-}
-
-async function natsSide(): Promise<{ title: string; side: PeerSide } | undefined> {
-  const address = peerAddress('NATS');
-  if (address === undefined) return undefined;
-  const clients = await Promise.all(Array.from({ length: 64 }, () => NatsClient.open(address)));
-  const [stream, subject] = [`SOCKET_${run}`, `socket.${run}`];
-  const bounds = { max_bytes: 1 << 30, discard: 'old', storage: 'file' };
-  await clients[0]!.api(`STREAM.CREATE.${stream}`, { name: stream, subjects: [subject], ...bounds });
-  const cpuUs = peerCpu(address);
-  const peer: PeerSide = async (operation, sockets, inFlight) => {
-    if (operation !== 'produce') return undefined;
-    const sends = clients.slice(0, sockets).map(
-      (client): Send =>
-        (done) =>
-          client.request(subject, data, () => done()),
-    );
-    return side((ms) => closedLoops(sends, inFlight, ms), cpuUs);
-  };
-  return { title: `NATS ${clients[0]!.info.version} JetStream, the same shapes`, side: peer };
 }
 
 await main();

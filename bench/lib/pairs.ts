@@ -18,6 +18,12 @@ export interface RecordScale extends PairScale {
   sync: 'everysec' | 'always';
 }
 
+/** What `--sync` says of records. @throws Error if it is neither of the two */
+export function recordSync(option: string): RecordScale['sync'] {
+  if (option === 'everysec' || option === 'always') return option;
+  throw new Error(`--sync is ${option}; it takes everysec or always`);
+}
+
 /** A side whose servers' CPU time `cpuUs` tells; not a number if it cannot be told. */
 export function side(run: (ms: number) => Promise<Round>, cpuUs: () => number | undefined): Side {
   return async (ms) => {
